@@ -1,0 +1,49 @@
+"""What a collector is."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import typing
+from typing import ClassVar
+
+if typing.TYPE_CHECKING:
+    from argus_exporter.discordpy import ClientView
+    from argus_exporter.instruments import Instruments
+    from argus_exporter.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Context:
+    """What a collector is given.
+
+    :param client: the discord.py client as seen through :mod:`argus_exporter.discordpy`; None in manual mode.
+    """
+
+    instruments: Instruments
+    settings: Settings
+    client: ClientView | None = None
+
+
+class Collector(abc.ABC):
+    """One noun: it asks for its cells when it is made, and holds nothing else until it is started.
+
+    Whoever runs it guards ``start``, ``sample`` and ``close``: what they raise is logged and counted, and the bot does
+    not notice.
+    """
+
+    noun: ClassVar[str]
+    """The group in the catalogue, the name in ``ARGUS_DISABLE`` and in the label ``collector``."""
+
+    @abc.abstractmethod
+    def __init__(self, context: Context) -> None:
+        """Ask for the cells."""
+
+    def start(self) -> None:
+        """Begin to watch. Runs on the event loop's thread, the loop running."""
+
+    def sample(self) -> None:
+        """Bring the gauges up to date: once a scrape or push, O(shards), on the event loop's thread."""
+
+    async def close(self) -> None:
+        """Give back everything that ``start`` took. Called once for each start, also for one that raised."""

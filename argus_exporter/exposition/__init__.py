@@ -1,0 +1,1 @@
+"""From cells to bytes, and from bytes to whoever may scrape."""
