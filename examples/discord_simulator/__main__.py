@@ -1,0 +1,8 @@
+"""`python -m examples.discord_simulator`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
