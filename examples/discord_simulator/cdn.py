@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .rest import Rest
+if TYPE_CHECKING:
+    from .rest import Rest
 
 
 def _png(side: int = 16) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class Pointing:
@@ -19,7 +19,7 @@ class Pointing:
 
     close = undo
 
-    def __enter__(self) -> Pointing:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,14 +16,16 @@ from aiohttp import WSMsgType, web
 
 from . import members
 from .intents import KNOWN, MESSAGE_CONTENT
-from .payloads import Json
 from .sessions import Event, Session, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from .limits import Limits
+    from .payloads import Json
     from .world import Guild, World
+
+log = logging.getLogger(__name__)
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE_STATE = 0, 1, 2, 3, 4
 RESUME, RECONNECT, REQUEST_MEMBERS, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 6, 7, 8, 9, 10, 11
@@ -45,6 +48,15 @@ CLOSE_REASONS = {
     4012: "Invalid API version.",
     4013: "Invalid intents.",
     4014: "Disallowed intents.",
+}
+_HANDLERS = {
+    HEARTBEAT: "_on_heartbeat",
+    IDENTIFY: "_on_identify",
+    RESUME: "_on_resume",
+    PRESENCE: "_on_presence",
+    VOICE_STATE: "_on_voice_state",
+    REQUEST_MEMBERS: "_on_members",
+    SOUNDBOARD: "_on_soundboard",
 }
 _MAX_PAYLOAD = 4_096
 _GUILDS_PER_SHARD = 2_500
@@ -108,6 +120,11 @@ class Gateway:
         self.written: Counter[tuple[int, str]] = Counter()
         self.replayed: Counter[tuple[int, str]] = Counter()
         self.changed = asyncio.Event()
+        self.silent = False
+        """While set, events are lost instead of sent."""
+        self.ack_delay = 0.0
+        """Seconds that heartbeats wait for their ACK."""
+        self.resumes_fail = False
         self.refusal: Callable[[web.Request], web.StreamResponse | None] | None = None
         self._identified: dict[int, deque[float]] = {}
         self._members_asked: dict[int, float] = {}
@@ -141,6 +158,8 @@ class Gateway:
         Without `shard_id` the guild's shard gets it, and for no guild (direct messages) shard 0. `slim` is the body for
         sessions without the MESSAGE_CONTENT intent.
         """
+        if self.silent:
+            return 0
         due = self.sessions.owners(guild_id) if shard_id is None else self.sessions.of_shard(shard_id)
         dm = guild_id is None and shard_id is None
         took = [session for session in due if session.wants(name, dm=dm)]
@@ -152,6 +171,13 @@ class Gateway:
         """Wait until every connection has written what it was given."""
         for connection in list(self.connections):
             await connection.drained()
+
+    def reset_token(self) -> None:
+        """Make the token worthless and end every session, as Discord does to a bot that identifies too often."""
+        self.token = ""
+        log.warning("the token is reset")
+        for connection in list(self.connections):
+            connection.abandon(4004)
 
     def let_identify(self, shard_id: int) -> bool:
         """Whether `max_concurrency` lets this shard start a session now."""
@@ -283,6 +309,7 @@ class Connection:
         if self.closed_by is None:
             self.close_code, self.closed_by = self.socket.close_code or 1006, "client"
         session = self.session
+        log.info("shard %s: closed by the %s with %s", session and session.shard_id, self.closed_by, self.close_code)
         if session is None or session.connection is not self:
             return
         session.lost()
@@ -346,30 +373,37 @@ class Connection:
             raise Closing(4008)
 
     async def _handle(self, payload: Json) -> None:
-        handler = _HANDLERS.get(payload["op"])
-        if handler is None:
+        if payload["op"] not in _HANDLERS:
             raise Closing(4001)
         if self.session is None and payload["op"] not in (HEARTBEAT, IDENTIFY, RESUME):
             raise Closing(4003)
         try:
-            await handler(self, payload.get("d"))
+            await getattr(self, _HANDLERS[payload["op"]])(payload.get("d"))
         except (KeyError, TypeError, ValueError):
             raise Closing(4002) from None
 
     async def _on_heartbeat(self, _: object) -> None:
         self._beat_at = time.monotonic()
-        if self.acks:
+        if self.acks and self.gateway.ack_delay:
+            self._background(self._ack_later(self.gateway.ack_delay))
+        elif self.acks:
             self.put(Control(HEARTBEAT_ACK, None))
+
+    async def _ack_later(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        self.put(Control(HEARTBEAT_ACK, None))
 
     async def _on_identify(self, data: Json) -> None:
         if self.session is not None:
             raise Closing(4005)
         shard_id, shard_count = _checked(self.gateway, data)
         if not self.gateway.let_identify(shard_id):
-            self.put(Control(INVALID_SESSION, False))
+            log.info("shard %s identifies too soon", shard_id)
+            self.put(Control(INVALID_SESSION, data=False))
             return
         self.gateway.budget.remaining -= 1
         session = self.gateway.sessions.open(shard_id, shard_count, int(data["intents"]))
+        log.info("shard %s of %s identifies; %s starts left", shard_id, shard_count, self.gateway.budget.remaining)
         session.identify = data
         session.received.append({"op": IDENTIFY, "d": data})
         session.presence = data.get("presence") or {}
@@ -395,8 +429,9 @@ class Connection:
         if data["token"] != self.gateway.token:
             raise Closing(4004)
         session = self.gateway.sessions.resumable(data["session_id"])
-        if session is None:
-            self.put(Control(INVALID_SESSION, False))
+        if session is None or self.gateway.resumes_fail:
+            log.info("a resume is refused: its session is over")
+            self.put(Control(INVALID_SESSION, data=False))
             return
         if data["seq"] is not None and data["seq"] > session.sequence:
             self.gateway.sessions.end(session)
@@ -407,9 +442,10 @@ class Connection:
         missed = self.gateway.acknowledge(session, sequence)
         if missed is None:
             self.gateway.sessions.end(session)
-            self.put(Control(INVALID_SESSION, False))
+            self.put(Control(INVALID_SESSION, data=False))
             return
         self.gateway.sessions.resumes[session.shard_id] += 1
+        log.info("shard %s resumes and gets %s events again", session.shard_id, len(missed))
         session.resumes = self.gateway.sessions.resumes[session.shard_id]
         self._attach(session)
         for event in missed:
@@ -442,17 +478,6 @@ class Connection:
                 self.session.emit("SOUNDBOARD_SOUNDS", body)
 
 
-_HANDLERS: dict[int, Callable[[Connection, Any], Awaitable[None]]] = {
-    HEARTBEAT: Connection._on_heartbeat,  # pyright: ignore[reportPrivateUsage]
-    IDENTIFY: Connection._on_identify,  # pyright: ignore[reportPrivateUsage]
-    RESUME: Connection._on_resume,  # pyright: ignore[reportPrivateUsage]
-    PRESENCE: Connection._on_presence,  # pyright: ignore[reportPrivateUsage]
-    VOICE_STATE: Connection._on_voice_state,  # pyright: ignore[reportPrivateUsage]
-    REQUEST_MEMBERS: Connection._on_members,  # pyright: ignore[reportPrivateUsage]
-    SOUNDBOARD: Connection._on_soundboard,  # pyright: ignore[reportPrivateUsage]
-}
-
-
 def _decode(data: str | bytes) -> Json:
     try:
         payload: object = json.loads(data) if len(data) <= _MAX_PAYLOAD else None
@@ -465,7 +490,10 @@ def _decode(data: str | bytes) -> Json:
 
 def _checked(gateway: Gateway, data: Json) -> tuple[int, int]:
     """The shard that an IDENTIFY is for, or the close code that it earns."""
-    if data["token"] != gateway.token or gateway.budget.remaining <= 0:
+    if data["token"] != gateway.token:
+        raise Closing(4004)
+    if gateway.budget.remaining <= 0:
+        gateway.reset_token()
         raise Closing(4004)
     shard_id, shard_count = data.get("shard") or (0, 1)
     if not 0 <= shard_id < shard_count:
@@ -497,10 +525,8 @@ def _ready(gateway: Gateway, session: Session, guilds: Iterable[Guild]) -> Json:
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        pass
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import payloads
 from .intents import GUILD_MEMBERS, GUILD_PRESENCES
-from .payloads import Json
 
 if TYPE_CHECKING:
     from .gateway import Gateway
+    from .payloads import Json
     from .sessions import Session
     from .world import Guild
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from . import payloads
-from .payloads import Json
-from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .payloads import Json
+    from .world import World
 
 _KEPT = 10_000
 

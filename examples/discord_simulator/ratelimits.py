@@ -6,8 +6,10 @@ import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .limits import Limits
+if TYPE_CHECKING:
+    from .limits import Limits
 
 
 @dataclass(frozen=True)

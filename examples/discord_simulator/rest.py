@@ -15,11 +15,11 @@ from aiohttp import web
 
 from .events import Stage, build
 from .interactions import Place, attachment
-from .payloads import Json
 from .ratelimits import Bucket, Limit, RateLimits
 
 if TYPE_CHECKING:
     from .gateway import Gateway
+    from .payloads import Json
 
 MAJOR = ("channel_id", "guild_id", "webhook_id", "token")
 Answer = object

@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import intents as wants
-from .limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .gateway import Connection
+    from .limits import Limits
 
 
 class Event(NamedTuple):

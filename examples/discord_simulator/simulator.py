@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
 from . import routes
 from .cdn import Cdn
+from .control import ControlEndpoint
 from .events import Stage, build
 from .gateway import INVALID_SESSION, RECONNECT, Budget, Connection, Control, Gateway
+from .incidents import Incidents, Running
 from .intents import PRIVILEGED, without_content
 from .interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL, Interaction, Interactions, Place
 from .limits import QUICK, Limits
 from .messages import Messages
-from .payloads import Json
 from .rest import Request, Rest
-from .sessions import Session
 from .snowflakes import Clock
 from .traffic import MIX, Traffic
 from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from .payloads import Json
+    from .sessions import Session
 
 __all__ = ["Simulator", "routes"]
 
@@ -61,7 +68,7 @@ class Simulator:
         self.token = token
         self.clock = Clock()
         self.world = World(guilds=guilds, members=members, channels=channels, seed=seed, clock=self.clock)
-        self.stage = Stage(self.world, Messages(self.world), Interactions(self.world))
+        self.stage = Stage(self.world, Messages(self.world), Interactions(self.world), random.Random(seed))
         self.gateway = Gateway(
             self.world,
             limits,
@@ -72,7 +79,9 @@ class Simulator:
         )
         self.gateway.advised_shards = shards
         self.rest = Rest(self.stage, self.gateway)
+        self.incidents = Incidents(self)
         self._traffic: Traffic | None = None
+        self._started_at = time.monotonic()
         self._exits = AsyncExitStack()
 
     async def start(self) -> None:
@@ -80,6 +89,7 @@ class Simulator:
         app = web.Application(client_max_size=32 * 1024 * 1024)
         self.rest.add_to(app)
         Cdn(self.rest).add_to(app)
+        ControlEndpoint(self).add_to(app)
         app.router.add_get("/gateway{tail:.*}", self.gateway.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
@@ -102,6 +112,7 @@ class Simulator:
         await self._exits.aclose()
 
     async def _leave(self) -> None:
+        await self.incidents.stop()
         await self.stop_traffic()
         await asyncio.gather(*(one.close(1001) for one in list(self.gateway.connections)), return_exceptions=True)
 
@@ -315,6 +326,35 @@ class Simulator:
             raise LookupError(f"shard {shard_id} is not connected; connected are {list(self.sessions)}")
         return session.connection
 
+    async def incident(self, name: str, *, seconds: float | None = None, **parameters: object) -> Running:
+        """Start an incident, for `seconds` or until its `stop` is called; see `incidents.py` for what there is.
+
+        Raises LookupError for an unknown incident, shard or guild, ValueError for a bad parameter.
+        """
+        return await self.incidents.start(name, seconds=seconds, **parameters)
+
+    def status(self) -> Json:
+        """What goes on, as JSON: for the control endpoint."""
+        by_event: Counter[str] = Counter()
+        for (_, event), count in self.dispatched.items():
+            by_event[event] += count
+        traffic = self._traffic
+        return {
+            "url": self.url,
+            "uptime": round(time.monotonic() - self._started_at, 3),
+            "world": dict(self.world.settings()),
+            "sessions": [_described(session) for session in self.sessions.values()],
+            "session_start_limit": self.gateway.budget.as_json(),
+            "dispatched": dict(by_event),
+            "traffic": traffic and {"rate": traffic.rate, "offered": traffic.offered, "sent": dict(traffic.sent)},
+            "requests": len(self.requests),
+            "invalid_requests": self.rest.limits.invalid_requests,
+            "commands": [
+                command["name"] for scope in self.stage.interactions.commands.values() for command in scope.values()
+            ],
+            "incidents": [{"name": one.name, "parameters": one.parameters} for one in self.incidents.running],
+        }
+
     def _new_traffic(self, mix: Mapping[str, float] | None, seed: int) -> Traffic:
         return Traffic(self.stage, self.gateway, mix=mix or MIX, seed=seed)
 
@@ -350,3 +390,15 @@ class Simulator:
         Events that no session wants (intents, no shard for the guild) are not among the names returned.
         """
         return await self._new_traffic(mix, seed).burst(count)
+
+
+def _described(session: Session) -> Json:
+    return {
+        "shard": session.shard_id,
+        "of": session.shard_count,
+        "session_id": session.session_id,
+        "sequence": session.sequence,
+        "intents": session.intents,
+        "identifies": session.identifies,
+        "resumes": session.resumes,
+    }

@@ -7,16 +7,17 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .events import EVENTS, Stage, build
 from .intents import without_content
-from .interactions import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .gateway import Gateway
+    from .interactions import Place
 
 MIX: Mapping[str, float] = {
     "PRESENCE_UPDATE": 0.55,
@@ -62,6 +63,7 @@ class Traffic:
         check_mix(mix)
         self.sent: Counter[str] = Counter()
         self.offered = 0
+        self.rate = 0.0
         self._stage = stage
         self._gateway = gateway
         self._pool = self._templates(mix, random.Random(seed), pool)
@@ -72,6 +74,7 @@ class Traffic:
         """Send `rate` events per second until `stop`."""
         if rate <= 0:
             raise ValueError(f"the rate must be above 0 events per second, not {rate}")
+        self.rate = rate
         self._task = asyncio.create_task(self._run(rate), name="simulated traffic")
 
     async def stop(self) -> None:

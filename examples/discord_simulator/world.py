@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from . import payloads, snowflakes
-from .payloads import Json
 from .snowflakes import Clock, Snowflakes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .payloads import Json
 
 _USER, _CHANNEL, _ROLE, _DM, _APPLICATION = range(5)
 _ROLES = ("Member", "Moderator", "Admin")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from examples.discord_simulator.payloads import Json
+from typing import TYPE_CHECKING
+
 from examples.discord_simulator.rest import Answer, ApiError, Call, route, unknown
+
+if TYPE_CHECKING:
+    from examples.discord_simulator.payloads import Json
 
 _GLOBAL = "/applications/{application_id}/commands"
 _GUILD = "/applications/{application_id}/guilds/{guild_id}/commands"

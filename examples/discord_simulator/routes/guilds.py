@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from examples.discord_simulator.interactions import Place
-from examples.discord_simulator.payloads import Json
 from examples.discord_simulator.rest import Answer, Call, route, unknown
-from examples.discord_simulator.world import Guild
 
 from .messages import channel_of
+
+if TYPE_CHECKING:
+    from examples.discord_simulator.payloads import Json
+    from examples.discord_simulator.world import Guild
 
 _GUILD = "/guilds/{guild_id}"
 _MEMBER = _GUILD + "/members/{user_id}"

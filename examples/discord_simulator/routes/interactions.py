@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from examples.discord_simulator.interactions import Interaction
-from examples.discord_simulator.payloads import Json
+from typing import TYPE_CHECKING
+
 from examples.discord_simulator.ratelimits import Limit
 from examples.discord_simulator.rest import Answer, ApiError, Call, route, unknown
 
 from .messages import fields_of
+
+if TYPE_CHECKING:
+    from examples.discord_simulator.interactions import Interaction
+    from examples.discord_simulator.payloads import Json
 
 _CALLBACK = "/interactions/{interaction_id}/{token}/callback"
 MESSAGE, DEFER, DEFER_UPDATE, UPDATE, AUTOCOMPLETE, MODAL, PREMIUM, ACTIVITY = 4, 5, 6, 7, 8, 9, 10, 12

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from examples.discord_simulator import payloads
-from examples.discord_simulator.payloads import Json
 from examples.discord_simulator.ratelimits import Limit
 from examples.discord_simulator.rest import Answer, ApiError, Call, route, unknown
-from examples.discord_simulator.world import Guild
+
+if TYPE_CHECKING:
+    from examples.discord_simulator.payloads import Json
+    from examples.discord_simulator.world import Guild
 
 _CHANNEL = "/channels/{channel_id}"
 _MESSAGES = _CHANNEL + "/messages"

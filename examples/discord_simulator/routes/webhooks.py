@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
-from examples.discord_simulator.payloads import Json
 from examples.discord_simulator.ratelimits import Limit
 from examples.discord_simulator.rest import Answer, Call, route, unknown
 
 from . import interactions
 from .messages import channel_of, deleted, edited, fields_of, sent
+
+if TYPE_CHECKING:
+    from examples.discord_simulator.payloads import Json
 
 _HOOK = "/webhooks/{webhook_id}"
 _TOKEN = _HOOK + "/{token}"
