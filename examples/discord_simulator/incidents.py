@@ -98,9 +98,9 @@ class Running:
 
     async def start(self, sim: Simulator) -> None:
         """Let it happen."""
-        log.warning("incident %s starts %s", self.name, self.parameters or "")
         scenario = asynccontextmanager(self.incident.run)
         await self._exits.enter_async_context(scenario(sim, **self.parameters))
+        log.warning("incident %s has begun %s", self.name, self.parameters or "")
         if not self.incident.lasting:
             await self.stop()
         elif self.seconds:
