@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Prometheus metrics for discord.py bots."""

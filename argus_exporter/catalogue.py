@@ -23,8 +23,12 @@ MAX_SERIES: Final = 100_000
 
 _METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-_HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count", "_total", "_created")
 _RESERVED_SUFFIXES: Final = ("_total", "_created", "_bucket", "_count", "_sum")
+_SUFFIXES_OF: Final = {
+    "counter": ("", "_total", "_created"),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_count", "_sum", "_created"),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Label:
 
 
 def closed(name: str, values: tuple[str, ...], why: str) -> Label:
-    """A label whose values are all known: its bound is their number."""
+    """Declare a label whose values are all known: its bound is their number."""
     return Label(name, len(values), why, values)
 
 
@@ -68,7 +72,8 @@ class Metric:
     :param help: one line that says what it counts, with its unit where the name does not say it.
     :param noun: the collector that owns it.
     :param labels: in the order in which handles are asked for.
-    :param series: how many label sets there can be at most; the product of the labels' bounds if not given.
+    :param series: how many label sets there can be at most, the one that is all ``other`` not counted; the product of
+        the labels' bounds if not given.
     """
 
     kind: ClassVar[Kind]
@@ -83,8 +88,8 @@ class Metric:
         """Refuse a declaration that Prometheus would refuse, or that has no bound."""
         if not _METRIC_NAME.match(self.name):
             self._refuse("not a metric name of Prometheus")
-        if not self.help or "\n" in self.help:
-            self._refuse("needs a help text of one line")
+        if not self.help or not self.help.isprintable():
+            self._refuse("needs a help text of one line, printable")
         if len({label.name for label in self.labels}) != len(self.labels):
             self._refuse("has a label twice")
         if not self.series:
@@ -101,6 +106,16 @@ class Metric:
         """The names of the labels, in order."""
         return tuple(label.name for label in self.labels)
 
+    @property
+    def family(self) -> str:
+        """The name of the family in OpenMetrics, where a counter's has no ``_total``."""
+        return self.name.removesuffix("_total")
+
+    @property
+    def reserved_names(self) -> frozenset[str]:
+        """The names that no other metric may have or reserve: the family's, and those that its samples could have."""
+        return frozenset(self.family + suffix for suffix in _SUFFIXES_OF[self.kind])
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counter(Metric):
@@ -111,8 +126,8 @@ class Counter(Metric):
     def __post_init__(self) -> None:
         """Refuse a counter whose name is not a counter's."""
         Metric.__post_init__(self)
-        if not self.name.endswith("_total"):
-            self._refuse("a counter's name ends in _total")
+        if not self.name.endswith("_total") or not _METRIC_NAME.match(self.family):
+            self._refuse("a counter's name ends in _total, after a name of its own")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +147,8 @@ class Gauge(Metric):
 class Histogram(Metric):
     """Observations in buckets.
 
-    :param edges: the upper edges in ascending order, finite; ``+Inf`` is added.
+    :param edges: the upper edges in ascending order, finite, none below zero (a sum that can fall is no counter:
+        OpenMetrics forbids it, and prometheus_client leaves the sum out); ``+Inf`` is added.
     """
 
     kind: ClassVar[Kind] = "histogram"
@@ -140,14 +156,16 @@ class Histogram(Metric):
     edges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse edges that are not ascending and finite, and names with a reserved ending."""
+        """Refuse edges that are not ascending, finite and positive or zero, and names with a reserved ending."""
         Metric.__post_init__(self)
-        if self.name.endswith(_HISTOGRAM_SUFFIXES):
-            self._refuse(f"a histogram's name does not end in any of {', '.join(_HISTOGRAM_SUFFIXES)}")
-        if not self.edges or list(self.edges) != sorted(set(self.edges)) or not all(map(math.isfinite, self.edges)):
-            self._refuse("needs finite edges in ascending order")
-        if any(label.name == "le" for label in self.labels):
-            self._refuse("may not have a label le")
+        if self.name.endswith(_RESERVED_SUFFIXES):
+            self._refuse(f"a histogram's name does not end in any of {', '.join(_RESERVED_SUFFIXES)}")
+        if (
+            not self.edges
+            or list(self.edges) != sorted(set(self.edges))
+            or not all(0 <= x < math.inf for x in self.edges)
+        ):
+            self._refuse("needs finite edges in ascending order, none below zero")
 
 
 # ---------------------------------------------------------------------------------------------- labels
@@ -256,7 +274,7 @@ SHARD: Final = Label("shard", 4096, "shards of this process")
 KIND: Final = closed("kind", ("identify", "resume"), "two ways to begin")
 COLLECTOR: Final = closed("collector", COLLECTORS, "the collectors of this package")
 METRIC: Final = Label("metric", 500, "families of this process")
-REASON: Final = closed("reason", ("closed", "fatal_close", "killed", "unloaded"), "what the state file can say")
+REASON: Final = closed("reason", ("closed", "fatal_close", "killed"), "what the state file can say")
 GENERATION: Final = closed("generation", ("0", "1", "2"), "CPython's generations")
 
 
@@ -306,7 +324,7 @@ SESSION_START_LIMIT_MAX_CONCURRENCY: Final = Gauge(
 )
 LAST_EXIT_INFO: Final = Gauge(
     "discord_last_exit_info",
-    "Always 1. Why the process before this one ended, from its state file: closed, unloaded, killed (no word was "
+    "Always 1. Why the process before this one ended, from its state file: closed (in order), killed (no word was "
     "left) or fatal_close with the gateway's close code.",
     "gateway",
     (REASON, CODE),
@@ -352,7 +370,10 @@ SHARD_OUTAGES_TOTAL: Final = Counter(
     (SHARD,),
 )
 SHARD_DOWNTIME_SECONDS_TOTAL: Final = Counter(
-    "discord_shard_downtime_seconds_total", "Seconds that a shard spent in outages, running ones included.", "shards", (SHARD,)
+    "discord_shard_downtime_seconds_total",
+    "Seconds that a shard spent in outages, running ones included.",
+    "shards",
+    (SHARD,),
 )
 SHARD_GUILDS: Final = Gauge("discord_shard_guilds", "Guilds of a shard, unavailable ones included.", "shards", (SHARD,))
 SHARD_GUILDS_UNAVAILABLE: Final = Gauge(
@@ -377,7 +398,9 @@ SHARD_IDENTIFY_WAIT_SECONDS: Final = Gauge(
     (SHARD,),
 )
 SHARD_RECONNECT_QUEUE: Final = Gauge(
-    "discord_shard_reconnect_queue", "Shards that wait for their turn to reconnect: discord.py takes them one by one.", "shards"
+    "discord_shard_reconnect_queue",
+    "Shards that wait for their turn to reconnect: discord.py takes them one by one.",
+    "shards",
 )
 STARTUP_GUILDS_EXPECTED: Final = Gauge(
     "discord_startup_guilds_expected", "Guilds that READY of the shard's last new session named.", "shards", (SHARD,)
@@ -406,19 +429,26 @@ ASYNCIO_TASKS: Final = Gauge("discord_asyncio_tasks", "Tasks of the event loop t
 PROCESS_CPU_SECONDS_TOTAL: Final = Counter(
     "process_cpu_seconds_total", "User and system CPU time spent, in seconds.", "process"
 )
-PROCESS_RESIDENT_MEMORY_BYTES: Final = Gauge("process_resident_memory_bytes", "Resident memory size in bytes.", "process")
+PROCESS_RESIDENT_MEMORY_BYTES: Final = Gauge(
+    "process_resident_memory_bytes", "Resident memory size in bytes.", "process"
+)
 PROCESS_VIRTUAL_MEMORY_BYTES: Final = Gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", "process")
 PROCESS_START_TIME_SECONDS: Final = Gauge(
     "process_start_time_seconds", "Start time of the process since the Unix epoch, in seconds.", "process"
 )
 PROCESS_OPEN_FDS: Final = Gauge("process_open_fds", "Open file descriptors (handles on Windows).", "process")
-PROCESS_MAX_FDS: Final = Gauge("process_max_fds", "Limit of open file descriptors; absent where there is none.", "process")
+PROCESS_MAX_FDS: Final = Gauge(
+    "process_max_fds", "Limit of open file descriptors; absent where there is none.", "process"
+)
 PROCESS_THREADS: Final = Gauge("process_threads", "Threads of the operating system in the process.", "process")
 
 # ---------------------------------------------------------------------------------------------- exporter
 
 EXPORTER_INFO: Final = Gauge(
-    "argus_exporter_info", "Always 1. The version of this exporter and of Python.", "exporter", (_one("version"), _one("python"))
+    "argus_exporter_info",
+    "Always 1. The version of this exporter and of Python.",
+    "exporter",
+    (_one("version"), _one("python")),
 )
 COLLECTOR_UP: Final = Gauge(
     "argus_exporter_collector_up",
@@ -435,7 +465,9 @@ COLLECTOR_ERRORS_TOTAL: Final = Counter(
 SAMPLE_SECONDS: Final = Gauge(
     "argus_exporter_sample_seconds", "How long the collector's last sampling took.", "exporter", (COLLECTOR,)
 )
-SERIES: Final = Gauge("argus_exporter_series", "Series of this exporter on the page, a histogram's lines counted each.", "exporter")
+SERIES: Final = Gauge(
+    "argus_exporter_series", "Series of this exporter on the page, a histogram's lines counted each.", "exporter"
+)
 LABEL_OVERFLOW_TOTAL: Final = Counter(
     "argus_exporter_label_overflow_total",
     "Label values that were folded into other because the label's bound was reached or the value is not known.",
@@ -443,7 +475,9 @@ LABEL_OVERFLOW_TOTAL: Final = Counter(
     (METRIC,),
 )
 RENDER_SECONDS: Final = Gauge(
-    "argus_exporter_render_seconds", "How long rendering the last page took on the event loop, waiting not counted.", "exporter"
+    "argus_exporter_render_seconds",
+    "How long rendering the last page took on the event loop, waiting not counted.",
+    "exporter",
 )
 SCRAPES_TOTAL: Final = Counter("argus_exporter_scrapes_total", "Pages of metrics served.", "exporter")
 

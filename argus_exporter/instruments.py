@@ -9,15 +9,16 @@ exposition of a user's can serve them.
 
 from __future__ import annotations
 
+import math
 import typing
 from bisect import bisect_left
 from itertools import accumulate
 from typing import Final, Generic, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString
+from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
-from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, OTHER, Counter, Gauge, Histogram, Metric
+from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, OTHER, Counter, Gauge, Histogram, Label, Metric
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,9 @@ if typing.TYPE_CHECKING:
     import prometheus_client
 
 Key = tuple[str, ...]
+
+spelled: Final = typing.cast("Callable[[float], str]", floatToGoString)
+"""A number as Go, and so Prometheus, spells it; prometheus_client's own function, which has no types."""
 
 
 class CounterCell:
@@ -41,7 +45,10 @@ class CounterCell:
 
 
 class GaugeCell:
-    """One series of a gauge. While ``value`` is None the series is absent from every page."""
+    """One series of a gauge. While ``value`` is None the series is absent from every page.
+
+    ``value`` may be assigned an int, a float or None; :meth:`set` takes a bool too, which has no spelling of its own.
+    """
 
     __slots__ = ("value",)
 
@@ -64,9 +71,15 @@ class HistogramCell:
         self.sum: float = 0.0
 
     def observe(self, value: float) -> None:
-        """Count a value in its bucket. An edge belongs to the bucket below it (``le``)."""
-        self.counts[bisect_left(self.edges, value)] += 1
-        self.sum += value
+        """Count a value in its bucket. An edge belongs to the bucket below it (``le``).
+
+        nan is left out, of the sum too: it is in no bucket, and one of it would make the sum nan for good.
+        """
+        if value != value:  # noqa: PLR0124 - a third of what math.isnan costs
+            return
+        bucket = bisect_left(self.edges, value)
+        self.sum += value  # before the count: what cannot be added is not counted either
+        self.counts[bucket] += 1
 
 
 Cell = TypeVar("Cell", CounterCell, GaugeCell, HistogramCell)
@@ -78,24 +91,26 @@ class Family(Generic[Cell]):
     :ivar cells: the series by their label values, in the order in which they came; none is ever taken out.
     """
 
-    __slots__ = ("_known", "_make", "_overflow", "cells", "constant", "metric")
+    __slots__ = ("_known", "_make", "_overflow", "_shadowed", "cells", "constant", "metric")
 
     def __init__(
         self, metric: Metric, make: Callable[[], Cell], constant: Mapping[str, str], overflow: Callable[[str], None]
     ) -> None:
         self.metric = metric
-        self.constant = tuple((name, value) for name, value in constant.items() if value)
+        self.constant = tuple(constant.items())
         self.cells: dict[Key, Cell] = {}
-        self._make = make
+        self._make: Callable[[], Cell] = make
         self._overflow = overflow
         # dicts, because a set of a few thousand strings takes three times the memory of a dict of them
         self._known: tuple[dict[str, None], ...] = tuple(dict.fromkeys(label.values) for label in metric.labels)
+        self._shadowed = {i: constant[name] for i, name in enumerate(metric.label_names) if name in constant}
 
     def labels(self, *values: str) -> Cell:
-        """The cell of these label values, made if it is new.
+        """Find the cell of these label values, or make it if it is new.
 
         What is beyond a label's bound, or not among its known values, folds into ``other``, and so does a label set
-        beyond the bound of the family; ``argus_exporter_label_overflow_total`` counts it.
+        beyond the bound of the family; ``argus_exporter_label_overflow_total`` counts it at each call. What Prometheus
+        could not read (NUL, lone surrogates) is replaced. A label that is also a constant label has the value of that.
 
         :raises ValueError: if the number of values is not that of the metric's labels.
         """
@@ -103,18 +118,17 @@ class Family(Generic[Cell]):
         return cell if cell is not None else self._cell(values)
 
     def pairs(self, key: Key) -> list[tuple[str, str]]:
-        """Names and values of the labels of a series, the constant ones first. They win over labels of the same name."""
-        taken = {name for name, _ in self.constant}
-        own = zip(self.metric.label_names, key, strict=True)
-        return [*self.constant, *((name, value) for name, value in own if name not in taken)]
+        """Names and values of a series' labels, the constant ones first. They win over labels of the same name."""
+        own: list[tuple[str, str]] = list(zip(self.metric.label_names, key, strict=True))
+        return [*self.constant, *(pair for position, pair in enumerate(own) if position not in self._shadowed)]
 
     def _cell(self, values: Key) -> Cell:
         if len(values) != len(self.metric.labels):
             msg = f"{self.metric.name}: takes the labels {self.metric.label_names}, not {values!r}"
             raise ValueError(msg)
-        printable = tuple(_printable(value) for value in values)
-        key = self._fold(printable)
-        if key != printable:
+        wanted = tuple(self._shadowed.get(position) or _printable(value) for position, value in enumerate(values))
+        key = self._fold(wanted)
+        if key != wanted:
             self._overflow(self.metric.name)
         cell = self.cells.get(key)
         if cell is None:
@@ -127,11 +141,11 @@ class Family(Generic[Cell]):
         key = tuple(self._admit(position, value) for position, value in enumerate(values))
         if key in self.cells or len(self.cells) < self.metric.series:
             return key
-        return (OTHER,) * len(key)
+        return tuple(self._shadowed.get(position, OTHER) for position in range(len(key)))
 
     def _admit(self, position: int, value: str) -> str:
         label, known = self.metric.labels[position], self._known[position]
-        if value in known or value == OTHER:
+        if value in known or value == OTHER or position in self._shadowed:
             return value
         if label.values or len(known) >= label.bound:
             return OTHER
@@ -140,7 +154,11 @@ class Family(Generic[Cell]):
 
 
 def _printable(value: str) -> str:
-    """The value as it can be written: lone surrogates have no UTF-8."""
+    r"""Make the value one that can be read: lone surrogates have no UTF-8, and Prometheus' lexer ends a page at NUL.
+
+    Source of the latter: prometheus/prometheus, model/textparse/promlex.l (``\0 return tEOF``).
+    """
+    value = value.replace("\0", "\ufffd")
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
@@ -154,37 +172,50 @@ class Instruments:
     """The families of one exporter.
 
     :param constant: labels that every series carries, empty values left out.
+    :raises ValueError: if a constant label's name is not one of Prometheus.
     """
 
     def __init__(self, constant: Mapping[str, str] | None = None) -> None:
-        self.constant: Final = dict(constant or {})
+        self.constant: Final = {
+            Label(name, 1, "constant").name: _printable(value) for name, value in (constant or {}).items() if value
+        }
         self.families: dict[str, AnyFamily] = {}
+        self._reserved: dict[str, str] = {}
         self._overflow = self.counter(LABEL_OVERFLOW_TOTAL)
 
     def counter(self, metric: Counter) -> CounterFamily:
-        """The family of a counter, made at the first call.
+        """Find the family of a counter, or make it at the first call.
 
-        :raises ValueError: if another metric of the same name is there.
+        :raises ValueError: if another metric is there whose name, or whose samples' names, are the same.
         """
         return self._family(metric, CounterCell)
 
     def gauge(self, metric: Gauge) -> GaugeFamily:
-        """The family of a gauge, made at the first call."""
+        """Find the family of a gauge, or make it; as for :meth:`counter`."""
         return self._family(metric, GaugeCell)
 
     def histogram(self, metric: Histogram) -> HistogramFamily:
-        """The family of a histogram, made at the first call."""
+        """Find the family of a histogram, or make it; as for :meth:`counter`."""
         edges = metric.edges
         return self._family(metric, lambda: HistogramCell(edges))
 
     def _family(self, metric: Metric, make: Callable[[], Cell]) -> Family[Cell]:
         family = self.families.get(metric.name)
         if family is None:
-            family = self.families[metric.name] = Family(metric, make, self.constant, self._overflowed)
+            self._reserve(metric)
+            made = Family(metric, make, self.constant, self._overflowed)
+            family = self.families[metric.name] = typing.cast("AnyFamily", made)
         if family.metric != metric:
             msg = f"metric {metric.name!r} is declared twice, and not alike"
             raise ValueError(msg)
         return typing.cast("Family[Cell]", family)
+
+    def _reserve(self, metric: Metric) -> None:
+        for name in metric.reserved_names:
+            if name in self._reserved:
+                msg = f"metric {metric.name!r} clashes with {self._reserved[name]!r}: both have the name {name!r}"
+                raise ValueError(msg)
+        self._reserved.update(dict.fromkeys(metric.reserved_names, metric.name))
 
     def _overflowed(self, name: str) -> None:
         if name != LABEL_OVERFLOW_TOTAL.name:
@@ -195,15 +226,16 @@ class Instruments:
         return sum(map(_count_series, list(self.families.values())))
 
     def describe(self) -> Iterator[prometheus_client.Metric]:
-        """The families without their samples, for the registration in a registry of prometheus_client."""
+        """Yield the families without their samples, for the registration in a registry of prometheus_client."""
         for family in list(self.families.values()):
             yield _described(family)
 
     def collect(self) -> Iterator[prometheus_client.Metric]:
-        """The families with their samples, for a registry of prometheus_client. Empty families are left out."""
+        """Yield the families with their samples, for a registry of prometheus_client; empty families are left out."""
         for family in list(self.families.values()):
             collected = _described(family)
-            for key, cell in list(family.cells.items()):
+            cells = typing.cast("dict[Key, CounterCell | GaugeCell | HistogramCell]", family.cells)
+            for key, cell in list(cells.items()):
                 _add(collected, [value for _, value in family.pairs(key)], cell)
             if collected.samples:
                 yield collected
@@ -234,11 +266,22 @@ def _add(
     if isinstance(collected, HistogramMetricFamily):
         assert isinstance(cell, HistogramCell)  # noqa: S101 - narrows for the type checkers
         collected.add_metric(labels, buckets_of(cell), cell.sum)
-    elif cell.value is not None:  # type: ignore[union-attr]
-        collected.add_metric(labels, cell.value)  # type: ignore[union-attr]
+        return
+    assert not isinstance(cell, HistogramCell)  # noqa: S101 - narrows
+    value = cell.value  # read once: a registry may collect on another thread
+    if value is not None:
+        collected.add_metric(labels, as_float(value))
 
 
 def buckets_of(cell: HistogramCell) -> list[tuple[str, float]]:
-    """The buckets as Prometheus has them: the upper edge as text, and how many observations were at or below it."""
-    edges = [*map(floatToGoString, cell.edges), "+Inf"]
+    """Return the buckets as Prometheus has them: the upper edge as text, and how many observations were at or below."""
+    edges = [*map(spelled, cell.edges), "+Inf"]
     return list(zip(edges, accumulate(cell.counts.copy()), strict=True))
+
+
+def as_float(value: float) -> float:
+    """Round to the nearest float, which for an int beyond all floats is infinity (Prometheus' parser refuses it)."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -39,6 +39,11 @@ class Collector(abc.ABC):
     def __init__(self, context: Context) -> None:
         """Ask for the cells."""
 
+    @property
+    def degraded(self) -> bool:
+        """Whether it had to fall back and sees less than it should."""
+        return False
+
     def start(self) -> None:
         """Begin to watch. Runs on the event loop's thread, the loop running."""
 

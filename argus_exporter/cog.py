@@ -1,0 +1,157 @@
+"""The Cog, and the way in for a client without Cogs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import typing
+from typing import Any, Final
+
+import discord
+from discord.ext import commands
+
+from argus_exporter.collectors import CLIENT_COLLECTORS
+from argus_exporter.discordpy import ClientView, Patches
+from argus_exporter.exporter import Exporter
+
+if typing.TYPE_CHECKING:
+    from argus_exporter.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ClientExporter(Exporter):
+    """An exporter that watches a discord.py client.
+
+    :param client: any kind of client.
+    :raises SettingError: if a value is not allowed.
+    """
+
+    def __init__(self, client: discord.Client, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(settings, **options)
+        self.client: Final = client
+        self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
+        self._watchers = self._make(CLIENT_COLLECTORS, self._view)
+
+    def open(self) -> None:
+        """Watch the client's websockets from now on. Needs no running loop.
+
+        :raises RuntimeError: if another exporter watches this client.
+        """
+        self._view.open()
+
+    async def watch(self) -> None:
+        """Start what needs the client's loop. Call it on that loop, after login and after :meth:`start`."""
+        if self._stack is None:
+            return
+        self._view.park()
+        self._run(self._watchers)
+
+    async def close(self) -> None:
+        """Give everything back; the client goes on as if we had never been there."""
+        try:
+            await super().close()
+        finally:
+            await self._view.close()
+
+
+class ArgusExporter(commands.Cog):
+    """The Cog that ``load_extension("argus_exporter")`` adds.
+
+    It can be added by hand too: ``await bot.add_cog(ArgusExporter(bot, settings=Settings(port=9300)))``. Counters start
+    at 0 when it is loaded, and again at each reload, as after a restart of the process: Prometheus sees a counter reset.
+
+    :param settings: where not given, they are read from the environment and from ``options``, which win.
+    :raises SettingError: if a value is not allowed.
+    """
+
+    def __init__(self, bot: commands.Bot | commands.AutoShardedBot, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401
+        self.exporter: Final = ClientExporter(bot, settings, **options)
+
+    @property
+    def port(self) -> int | None:
+        """The port that is bound; None while there is none."""
+        return self.exporter.port
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.exporter.settings
+
+    async def cog_load(self) -> None:
+        """Open everything; what the world refuses (a port in use) is tried again and does not fail the load."""
+        self.exporter.open()
+        try:
+            await self.exporter.start()
+            await self.exporter.watch()
+        except BaseException:
+            await self.exporter.close()
+            raise
+
+    async def cog_unload(self) -> None:
+        """Leave nothing."""
+        await self.exporter.close()
+
+
+def attach(client: discord.Client, settings: Settings | None = None, **options: Any) -> ClientExporter:  # noqa: ANN401
+    """Export the metrics of any discord.py client: before ``run()``, or at any time after login.
+
+    Returns at once. Before login the server opens when the client logs in, ahead of its ``setup_hook``; after login it
+    opens in the background. The exporter closes with the client, or by ``await exporter.close()``.
+
+    :raises SettingError: if a value is not allowed.
+    :raises RuntimeError: if another exporter watches this client, or it is closed.
+    """
+    if client.is_closed():
+        msg = "the client is closed: attach before it runs, or while it does"
+        raise RuntimeError(msg)
+    exporter = _AttachedExporter(client, settings, **options)
+    exporter.open()
+    exporter.begin()
+    return exporter
+
+
+class _AttachedExporter(ClientExporter):
+    """Follows the client's life by its ``login`` and ``close``, which are public, and whoever replaces setup_hook."""
+
+    _starting: asyncio.Task[None] | None = None
+    _patches: Patches | None = None
+
+    def begin(self) -> None:
+        self._patches = Patches()
+        self._patches.set(self.client, "close", self._closing(self.client.close))
+        if self.client.user is None:
+            self._patches.set(self.client, "login", self._logging_in(self.client.login))
+        else:
+            self._starting = asyncio.get_running_loop().create_task(self._start_all(), name="argus_exporter:start")
+
+    async def _start_all(self) -> None:
+        await self.start()
+        await self.watch()
+
+    def _logging_in(self, original: Any) -> Any:  # noqa: ANN401
+        async def login(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            await self.start()
+            result = await original(*arguments, **named)
+            await self.watch()
+            return result
+
+        return login
+
+    def _closing(self, original: Any) -> Any:  # noqa: ANN401
+        async def close(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            try:
+                return await original(*arguments, **named)
+            finally:
+                await self.close()
+
+        return close
+
+    async def close(self) -> None:
+        """Give everything back, the client's ``login`` and ``close`` too."""
+        patches, self._patches = self._patches, None
+        if patches is not None:
+            patches.close()
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await super().close()

@@ -1,0 +1,1 @@
+"""The collectors, in plain sight. One noun, one file."""

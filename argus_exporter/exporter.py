@@ -1,0 +1,169 @@
+"""Everything that needs no bot: the cells, the collectors' life, the page and the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import time
+import typing
+from contextlib import AsyncExitStack
+from typing import Any, Final, Self
+
+from argus_exporter import catalogue
+from argus_exporter.collectors import PROCESS_COLLECTORS
+from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.exposition.page import Page
+from argus_exporter.exposition.registry import RegistryCollector
+from argus_exporter.exposition.server import Server
+from argus_exporter.instruments import Instruments
+from argus_exporter.settings import Settings
+from argus_exporter.version import VERSION
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp import web
+
+    from argus_exporter.discordpy import ClientView
+
+_KINDS_LOGGED: Final = 100
+"""Of how many kinds of caught exceptions the first is logged; the counter counts on."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Exporter:
+    """Metrics of this process, served to Prometheus; alone it is the manual mode, without any bot.
+
+    ::
+
+        async with Exporter(port=9191) as exporter:
+            ...
+
+    :param settings: where not given, they are read from the environment and from ``options``, which win.
+    :raises SettingError: if a value is not allowed.
+    """
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401 - one a setting
+        if settings is not None and options:
+            msg = "give either settings or single options, not both"
+            raise TypeError(msg)
+        self.settings: Final = settings or Settings.load(**options)
+        self.instruments: Final = Instruments({"bot": self.settings.bot, "cluster": self.settings.cluster})
+        self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
+        self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
+        self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)
+        self._series = self.instruments.gauge(catalogue.SERIES).labels()
+        self.instruments.gauge(catalogue.EXPORTER_INFO).labels(VERSION, platform.python_version()).set(1)
+        self._logged: set[tuple[str, type[BaseException]]] = set()
+        self._running: list[Collector] = []
+        self._stack: AsyncExitStack | None = None
+        self._page = Page(
+            self.instruments, sample=self.sample, user_registry=self.settings.user_registry, errors=self.note_error
+        )
+        self._server = Server(self.settings, self._page.handler)
+        self.collector: Final = RegistryCollector(self.instruments, self.sample)
+        """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
+        self._collectors = self._make(PROCESS_COLLECTORS)
+
+    # ------------------------------------------------------------------------------------- what users ask for
+
+    @property
+    def port(self) -> int | None:
+        """The port that is bound; None while there is none."""
+        return self._server.port
+
+    @property
+    def handler(self) -> Any:  # noqa: ANN401 - aiohttp's handler type
+        """A handler for an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``."""
+        return self._page.handler
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    # ------------------------------------------------------------------------------------- life
+
+    async def start(self) -> None:
+        """Open the server and start the collectors. A second start does nothing."""
+        if self._stack is not None:
+            return
+        self._stack = AsyncExitStack()
+        self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
+        self._stack.push_async_callback(self._guarded_close, "exporter", self._server)
+        try:
+            await self._server.start()
+        except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
+            self.note_error("exporter", error)
+        self._run(self._collectors)
+
+    async def close(self) -> None:
+        """Give everything back, in reverse; one failing close does not keep the rest open."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    def _make(self, kinds: Iterable[type[Collector]], client: ClientView | None = None) -> list[Collector]:
+        context = Context(self.instruments, self.settings, client)
+        return [kind(context) for kind in kinds if kind.noun not in self.settings.disable]
+
+    def _run(self, collectors: Iterable[Collector]) -> None:
+        """Start collectors, and see to it that they are closed."""
+        for collector in collectors:
+            assert self._stack is not None  # noqa: S101 - only called between start and close
+            self._stack.push_async_callback(self._stop, collector)
+            try:
+                collector.start()
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                self.note_error(collector.noun, error)
+                self._up.labels(collector.noun).set(0)
+            else:
+                self._running.append(collector)
+
+    async def _stop(self, collector: Collector) -> None:
+        if collector in self._running:
+            self._running.remove(collector)
+        await self._guarded_close(collector.noun, collector)
+
+    async def _guarded_close(self, noun: str, what: Collector | Page | Server) -> None:
+        try:
+            closing = what.close()
+            if asyncio.iscoroutine(closing):
+                await closing
+        except Exception as error:  # noqa: BLE001
+            self.note_error(noun, error)
+
+    # ------------------------------------------------------------------------------------- at work
+
+    def sample(self) -> None:
+        """Bring every gauge up to date: O(shards), on the event loop's thread. Never raises."""
+        for collector in self._running:
+            began = time.perf_counter()
+            try:
+                collector.sample()
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                self.note_error(collector.noun, error)
+                self._up.labels(collector.noun).set(0)
+            else:
+                self._up.labels(collector.noun).set(not collector.degraded)
+            self._sample_seconds.labels(collector.noun).set(time.perf_counter() - began)
+        self._series.set(self.instruments.count_series())
+
+    def note_error(self, noun: str, error: BaseException) -> None:
+        """Count an exception that was caught; log the first of its kind, with its traceback."""
+        self._errors.labels(noun).value += 1
+        kind = (noun, type(error))
+        if kind not in self._logged and len(self._logged) < _KINDS_LOGGED:
+            self._logged.add(kind)
+            _log.error("the %s collector failed (counted from now on, not logged again)", noun, exc_info=error)
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The same as :attr:`handler`, under the name of what it serves."""
+        response: web.StreamResponse = await self._page.handler(request)
+        return response
