@@ -61,6 +61,8 @@ _HANDLERS = {
 _MAX_PAYLOAD = 4_096
 _GUILDS_PER_SHARD = 2_500
 _LONG_BEAT = 5.0
+BEAT_GRACE = 10.0
+"""Seconds beyond its interval that a heartbeat may take, so that a bot whose loop is blocked is not cut at once."""
 
 
 class Closing(Exception):  # noqa: N818  it is a way out, not an error
@@ -341,7 +343,7 @@ class Connection:
 
     async def _watch_beats(self) -> None:
         interval = self.gateway.heartbeat_interval
-        patience = max(interval * 2, interval + 10.0)
+        patience = max(interval * 2, interval + BEAT_GRACE)
         while (left := self._beat_at + patience - time.monotonic()) > 0:
             await asyncio.sleep(left)
         self.abandon(4009)

@@ -1,0 +1,143 @@
+"""Losing a connection and coming back, as discord.py does it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import discord
+import pytest
+from examples.discord_simulator import Simulator
+
+from tests.simulator.bots import connected, settled, until
+
+
+async def test_a_resumed_session_replays_exactly_what_was_missed(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        await sim.message("before")
+        await settled(sim, bot)
+        session = sim.sessions[0]
+        await sim.reconnect(0)
+        for number in range(5):
+            await sim.message(f"missed {number}")
+        await until(lambda: session.resumes == 1, sim)
+        await settled(sim, bot)
+        seen = [message.content for (message,) in bot.told["message"]]
+        assert seen == ["before", *(f"missed {number}" for number in range(5))]
+        assert sim.sessions[0] is session
+        assert bot.events["RESUMED"] == sim.dispatched[0, "RESUMED"] == 1
+        assert bot.events["READY"] == 1
+
+
+async def test_a_dropped_tcp_connection_is_resumed(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        session = sim.sessions[0]
+        await sim.drop_shard(0)
+        await sim.message("while away")
+        await until(lambda: session.resumes == 1, sim)
+        await settled(sim, bot)
+        assert bot.last("message").content == "while away"
+        assert len(bot.told["shard_disconnect"]) == 1
+
+
+@pytest.mark.parametrize("code", [1000, 4000, 4001, 4002, 4003, 4005, 4008])
+async def test_after_these_close_codes_the_client_comes_back(sim: Simulator, code: int) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        await sim.close_shard(0, code)
+        await until(lambda: bot.events["READY"] + bot.events["RESUMED"] == 2, sim)
+        assert bot.events["RESUMED"] == (0 if code == 1000 else 1)
+
+
+@pytest.mark.parametrize("code", [4007, 4009])
+async def test_after_these_close_codes_the_client_identifies_anew(sim: Simulator, code: int) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        await sim.close_shard(0, code)
+        await until(lambda: bot.events["READY"] == 2, sim)
+        await sim.wait_for_shards(1)
+        assert sim.sessions[0].identifies == 2
+        assert sim.sessions[0].resumes == 0
+
+
+@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013])
+async def test_these_close_codes_end_the_client(sim: Simulator, code: int) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        await sim.close_shard(0, code)
+        await until(bot.is_closed, sim)
+
+
+async def test_disallowed_intents_end_the_client_with_their_own_error() -> None:
+    async with Simulator(disallowed_intents=["presences"]) as sim:
+        with pytest.raises(discord.PrivilegedIntentsRequired):
+            async with connected(sim, shard_count=1):
+                pass
+
+
+async def test_an_invalid_session_that_is_resumable_is_resumed(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        session = sim.sessions[0]
+        await sim.invalidate(0, resumable=True)
+        await until(lambda: bot.events["RESUMED"] == 1, sim)
+        assert sim.sessions[0] is session
+
+
+async def test_an_invalid_session_that_is_over_is_identified_anew(sim: Simulator) -> None:
+    async with connected(sim, shard_count=2) as bot:
+        old = sim.sessions[1]
+        await sim.invalidate(1)
+        await until(lambda: sim.dispatched[1, "READY"] == 2, sim)
+        await settled(sim, bot)
+        assert sim.sessions[1] is not old
+        assert sim.sessions[1].identifies == 2
+        assert sim.sessions[0].identifies == 1
+        assert bot.events["RESUMED"] == 0
+
+
+async def test_a_requested_heartbeat_is_sent_at_once() -> None:
+    async with Simulator(guilds=1) as sim, connected(sim, shard_count=1):
+        session = sim.sessions[0]
+        before = sum(payload["op"] == 1 for payload in session.received)
+        await sim.beat(0)
+        await until(lambda: sum(payload["op"] == 1 for payload in session.received) == before + 1, sim)
+
+
+async def test_latency_is_measured_from_real_acks(sim: Simulator) -> None:
+    async with connected(sim, shard_count=2) as bot:
+        await until(lambda: all(0 < latency < 1 for _, latency in bot.latencies), sim)
+
+
+async def test_counts_equal_what_the_client_got_after_everything_at_once() -> None:
+    async with Simulator(guilds=6, members=3, channels=2, heartbeat_interval=0.2) as sim:
+        async with connected(sim, shard_count=3) as bot, sim.traffic(rate=2000):
+            for shard in range(3):
+                await sim.reconnect(shard)
+                await until(lambda shard=shard: sim.gateway.sessions.resumes[shard] == 1, sim)
+                await sim.drop_shard(shard)
+                await until(lambda shard=shard: sim.gateway.sessions.resumes[shard] == 2, sim)
+                await sim.close_shard(shard, 4000)
+                await until(lambda shard=shard: sim.gateway.sessions.resumes[shard] == 3, sim)
+            await sim.stop_traffic()
+            await asyncio.sleep(0)
+        assert bot.events["MESSAGE_CREATE"] > 0
+
+
+async def test_counts_stay_exact_when_traffic_stops_before_they_are_compared() -> None:
+    async with Simulator(guilds=6, members=3, channels=2, heartbeat_interval=0.2) as sim:
+        async with connected(sim, shard_count=3) as bot:
+            async with sim.traffic(rate=2000):
+                await sim.reconnect(0)
+                await sim.drop_shard(1)
+                await sim.close_shard(2, 4000)
+                await until(lambda: all(sim.gateway.sessions.resumes[shard] == 1 for shard in range(3)), sim)
+            await settled(sim, bot)
+
+
+async def test_every_shard_survives_losing_all_of_them(sim: Simulator) -> None:
+    async with connected(sim, shard_count=4) as bot:
+        for shard in range(4):
+            await sim.reconnect(shard)
+        await until(lambda: bot.events["RESUMED"] == 4, sim)
+        await settled(sim, bot)
+
+
+async def test_a_shard_that_is_not_connected_cannot_be_closed(sim: Simulator) -> None:
+    with pytest.raises(LookupError, match="shard 3 is not connected"):
+        await sim.close_shard(3)
