@@ -336,10 +336,13 @@ def guild_role_delete(scene: Scene) -> Json:
 
 @event("GUILD_CREATE")
 def guild_create(scene: Scene) -> Json:
-    """A guild becomes available, or the bot has joined it."""
+    """A guild that was unavailable comes back; for any other guild the bot has joined it."""
     guild = scene.guild
+    made = guild.create(full=guild.member_count <= 250)
+    if not guild.unavailable:
+        del made["unavailable"]
     guild.unavailable = False
-    return guild.create(full=guild.member_count <= 250)
+    return made
 
 
 @event("GUILD_UPDATE")

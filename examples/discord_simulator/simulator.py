@@ -188,6 +188,12 @@ class Simulator:
         await self.flush()
         return payload
 
+    async def join_guild(self) -> int:
+        """The bot joins a new guild; its id."""
+        guild = self.world.add_guild()
+        await self.event("GUILD_CREATE", guild=guild.id)
+        return guild.id
+
     async def message(
         self, content: str = "hello", *, guild: int | None = 0, channel: int = 0, member: int = 0, **fields: object
     ) -> Json:
