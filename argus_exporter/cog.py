@@ -7,7 +7,6 @@ import logging
 import typing
 from typing import Any, Final
 
-import discord
 from discord.ext import commands
 
 from argus_exporter.collectors import CLIENT_COLLECTORS
@@ -15,6 +14,8 @@ from argus_exporter.discordpy import ClientView, Patches
 from argus_exporter.exporter import Exporter
 
 if typing.TYPE_CHECKING:
+    import discord
+
     from argus_exporter.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class ClientExporter(Exporter):
     :raises SettingError: if a value is not allowed.
     """
 
-    def __init__(self, client: discord.Client, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, client: discord.Client, settings: Settings | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
         self.client: Final = client
         self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
@@ -58,14 +59,16 @@ class ClientExporter(Exporter):
 class ArgusExporter(commands.Cog):
     """The Cog that ``load_extension("argus_exporter")`` adds.
 
-    It can be added by hand too: ``await bot.add_cog(ArgusExporter(bot, settings=Settings(port=9300)))``. Counters start
-    at 0 when it is loaded, and again at each reload, as after a restart of the process: Prometheus sees a counter reset.
+    It can be added by hand too: ``await bot.add_cog(ArgusExporter(bot, settings=Settings(port=9300)))``. Counters
+    start at 0 when it is loaded, and again at each reload, as after a restart of the process: Prometheus sees a counter reset.
 
     :param settings: where not given, they are read from the environment and from ``options``, which win.
     :raises SettingError: if a value is not allowed.
     """
 
-    def __init__(self, bot: commands.Bot | commands.AutoShardedBot, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self, bot: commands.Bot | commands.AutoShardedBot, settings: Settings | None = None, **options: Any
+    ) -> None:
         self.exporter: Final = ClientExporter(bot, settings, **options)
 
     @property
@@ -93,7 +96,7 @@ class ArgusExporter(commands.Cog):
         await self.exporter.close()
 
 
-def attach(client: discord.Client, settings: Settings | None = None, **options: Any) -> ClientExporter:  # noqa: ANN401
+def attach(client: discord.Client, settings: Settings | None = None, **options: Any) -> ClientExporter:
     """Export the metrics of any discord.py client: before ``run()``, or at any time after login.
 
     Returns at once. Before login the server opens when the client logs in, ahead of its ``setup_hook``; after login it
@@ -129,8 +132,8 @@ class _AttachedExporter(ClientExporter):
         await self.start()
         await self.watch()
 
-    def _logging_in(self, original: Any) -> Any:  # noqa: ANN401
-        async def login(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    def _logging_in(self, original: Any) -> Any:
+        async def login(*arguments: Any, **named: Any) -> Any:
             await self.start()
             result = await original(*arguments, **named)
             await self.watch()
@@ -138,8 +141,8 @@ class _AttachedExporter(ClientExporter):
 
         return login
 
-    def _closing(self, original: Any) -> Any:  # noqa: ANN401
-        async def close(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    def _closing(self, original: Any) -> Any:
+        async def close(*arguments: Any, **named: Any) -> Any:
             try:
                 return await original(*arguments, **named)
             finally:

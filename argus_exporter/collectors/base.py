@@ -44,11 +44,11 @@ class Collector(abc.ABC):
         """Whether it had to fall back and sees less than it should."""
         return False
 
-    def start(self) -> None:
+    def start(self) -> None:  # noqa: B027 - most need no more than their cells
         """Begin to watch. Runs on the event loop's thread, the loop running."""
 
-    def sample(self) -> None:
+    def sample(self) -> None:  # noqa: B027
         """Bring the gauges up to date: once a scrape or push, O(shards), on the event loop's thread."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Give back everything that ``start`` took. Called once for each start, also for one that raised."""

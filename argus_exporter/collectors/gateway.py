@@ -62,7 +62,9 @@ class GatewayCollector(Collector, GatewayListener):
         """Say who this is, and begin to ask for the session start limit."""
         self.sample()
         if self._interval is not None:
-            self._polling = asyncio.get_running_loop().create_task(self._poll(self._interval), name="argus_exporter:limit")
+            self._polling = asyncio.get_running_loop().create_task(
+                self._poll(self._interval), name="argus_exporter:limit"
+            )
 
     def sample(self) -> None:
         """Say who this is as soon as the client knows, and tell why the last process ended."""

@@ -11,10 +11,11 @@ import logging
 import os
 import re
 import typing
-from pathlib import Path
 from typing import Final
 
 if typing.TYPE_CHECKING:
+    from pathlib import Path
+
     from argus_exporter.instruments import GaugeFamily
     from argus_exporter.settings import Settings
 

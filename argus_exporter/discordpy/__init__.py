@@ -1,0 +1,30 @@
+"""The one place that reads discord.py's private attributes and replaces any of its methods.
+
+Each of them is probed, has a fallback, and has a test per supported version. What is replaced is replaced on the
+instance, remembers what was there, and is given back by :meth:`ClientView.close`.
+
+==================================================  =================================================================
+read or replaced                                    without it
+==================================================  =================================================================
+``Client._connection._update_references``           events are counted by a public ``wait_for`` predicate, dispatches
+                                                    by shard from the sequence; close codes are not known
+``DiscordWebSocket._dispatch``                      the same
+``DiscordWebSocket.socket.close``                   a close is seen at the next websocket of the shard or at a sample
+``DiscordWebSocket._keep_alive``                    no ACK times; the latency is public
+``DiscordWebSocket._close_code``                    every close is the server's
+``DiscordWebSocket.identify``, ``.resume``          IDENTIFYs are not counted down between two polls
+``DiscordWebSocket.request_chunks``                 requests for members are not counted
+``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute
+``ConnectionState._guilds``                         ``Client.guilds``, which copies
+``AutoShardedClient.__shards``, ``.__queue``        ``AutoShardedClient.shards``; the queue is absent
+``Client._listeners``                               the dispatch is never skipped
+==================================================  =================================================================
+"""
+
+from __future__ import annotations
+
+from argus_exporter.discordpy.patches import Patches
+from argus_exporter.discordpy.sockets import Heart, is_fatal
+from argus_exporter.discordpy.view import ClientView, GatewayListener, SessionStartLimit
+
+__all__ = ("ClientView", "GatewayListener", "Heart", "Patches", "SessionStartLimit", "is_fatal")

@@ -1,0 +1,55 @@
+"""What the public API alone can tell of the gateway."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import typing
+
+if typing.TYPE_CHECKING:
+    from argus_exporter.discordpy.view import ClientView
+
+
+class Fallback:
+    """What the public API alone can tell of the gateway, for a discord.py whose inside is not as we know it."""
+
+    def __init__(self, view: ClientView) -> None:
+        self._view = view
+
+    def start(self) -> None:
+        """Park on the events that stand for the gateway's."""
+        view = self._view
+        view.on("socket_event_type", self._count)
+        if view.is_sharded:
+            view.on("shard_connect", self._connected)
+            view.on("shard_resumed", self._resumed)
+            view.on("shard_disconnect", self._disconnected)
+        else:
+            own = view.client.shard_id or 0
+            view.on("connect", lambda: self._connected(own))
+            view.on("resumed", lambda: self._resumed(own))
+            view.on("disconnect", lambda: self._disconnected(own))
+        for ws in view.open_sockets():
+            ready = ws.sequence is not None
+            self._opened(ws.shard_id or 0, ready=ready)
+
+    def _count(self, event: str) -> None:
+        cell = self._view.events.get(event)
+        if cell is not None:
+            cell.value += 1
+        else:
+            self._view.tell(lambda listener: listener.counted(event))
+
+    def _opened(self, shard_id: int, *, ready: bool = False, resuming: bool = False) -> None:
+        self._view.tell(lambda listener: listener.opened(shard_id, resuming=resuming, ready=ready))
+
+    def _connected(self, shard_id: int) -> None:
+        self._opened(shard_id)
+        self._view.tell(lambda listener: listener.began(shard_id, "identify"))
+
+    def _resumed(self, shard_id: int) -> None:
+        self._opened(shard_id, resuming=True)
+        self._view.tell(lambda listener: listener.began(shard_id, "resume"))
+
+    def _disconnected(self, shard_id: int) -> None:
+        self._view.tell(lambda listener: listener.closed(shard_id, None, None))
