@@ -82,7 +82,8 @@ class HistogramCell:
         self.counts[bucket] += 1
 
 
-Cell = TypeVar("Cell", CounterCell, GaugeCell, HistogramCell)
+AnyCell = CounterCell | GaugeCell | HistogramCell
+Cell = TypeVar("Cell", bound=AnyCell)
 
 
 class Family(Generic[Cell]):
@@ -91,7 +92,7 @@ class Family(Generic[Cell]):
     :ivar cells: the series by their label values, in the order in which they came; none is ever taken out.
     """
 
-    __slots__ = ("_known", "_make", "_overflow", "_shadowed", "cells", "constant", "metric")
+    __slots__ = ("_known", "_make", "_names", "_overflow", "_shadowed", "cells", "constant", "metric")
 
     def __init__(
         self, metric: Metric, make: Callable[[], Cell], constant: Mapping[str, str], overflow: Callable[[str], None]
@@ -100,6 +101,7 @@ class Family(Generic[Cell]):
         self.constant = tuple(constant.items())
         self.cells: dict[Key, Cell] = {}
         self._make: Callable[[], Cell] = make
+        self._names = metric.label_names
         self._overflow = overflow
         # dicts, because a set of a few thousand strings takes three times the memory of a dict of them
         self._known: tuple[dict[str, None], ...] = tuple(dict.fromkeys(label.values) for label in metric.labels)
@@ -119,8 +121,14 @@ class Family(Generic[Cell]):
 
     def pairs(self, key: Key) -> list[tuple[str, str]]:
         """Names and values of a series' labels, the constant ones first. They win over labels of the same name."""
-        own: list[tuple[str, str]] = list(zip(self.metric.label_names, key, strict=True))
-        return [*self.constant, *(pair for position, pair in enumerate(own) if position not in self._shadowed)]
+        return [*self.constant, *self.own_pairs(key)]
+
+    def own_pairs(self, key: Key) -> list[tuple[str, str]]:
+        """Names and values of the labels that are a series' own, those which a constant label hides left out."""
+        pairs: list[tuple[str, str]] = list(zip(self._names, key, strict=True))
+        return (
+            [pair for position, pair in enumerate(pairs) if position not in self._shadowed] if self._shadowed else pairs
+        )
 
     def _cell(self, values: Key) -> Cell:
         if len(values) != len(self.metric.labels):
@@ -234,7 +242,7 @@ class Instruments:
         """Yield the families with their samples, for a registry of prometheus_client; empty families are left out."""
         for family in list(self.families.values()):
             collected = _described(family)
-            cells = typing.cast("dict[Key, CounterCell | GaugeCell | HistogramCell]", family.cells)
+            cells = typing.cast("dict[Key, AnyCell]", family.cells)
             for key, cell in list(cells.items()):
                 _add(collected, [value for _, value in family.pairs(key)], cell)
             if collected.samples:
@@ -261,7 +269,7 @@ def _described(family: AnyFamily) -> CounterMetricFamily | GaugeMetricFamily | H
 def _add(
     collected: CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily,
     labels: list[str],
-    cell: CounterCell | GaugeCell | HistogramCell,
+    cell: AnyCell,
 ) -> None:
     if isinstance(collected, HistogramMetricFamily):
         assert isinstance(cell, HistogramCell)  # noqa: S101 - narrows for the type checkers

@@ -1,7 +1,7 @@
 """The settings, and the only reader of the environment.
 
-Each option stands here once, with its variable, default, help text and check; the table in README.md is generated from
-it. An argument wins over the environment.
+Each option stands here once, with its variable, default, check and texts; the table in README.md is generated from it.
+An argument wins over the environment.
 """
 
 from __future__ import annotations
@@ -11,142 +11,158 @@ import ipaddress
 import logging
 import os
 import re
+import sys
 import typing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from argus_exporter.catalogue import COLLECTORS
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _log: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 OFF: Final = "off"
 AUTO: Final = "auto"
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
-_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]+\Z")
-_SWITCH: Final = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
-_SERVICE_LINK: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
+UNSET: Final = "\N{EN DASH}"
+"""How a default that is nothing is shown."""
+
+DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"exporter", "registry"})
+"""Collectors that ``ARGUS_DISABLE`` may name."""
+
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)"  # RFC 1035
+    r"(?:(?!-)[A-Za-z0-9_-]{1,63}\.)*"
+    r"(?![0-9]+\.?\Z)(?!-)[A-Za-z0-9_-]{1,63}\.?\Z"  # digits at the end would be an address, and 0 all of them
+)
+_IPV6_SCOPE: Final = re.compile(r"[A-Za-z0-9._-]*\Z")
+_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?\Z")
+_SWITCH: Final[dict[str, bool]] = {
+    **dict.fromkeys(("on", "true", "yes", "1"), True),
+    **dict.fromkeys(("off", "false", "no", "0"), False),
+}
+_SERVICE_LINK: Final = re.compile(r"\s*(tcp|udp|sctp)://", re.ASCII)
+_LAST_PORT: Final = 65535
+_LONGEST_CONSTANT: Final = 128
+_LONGEST_SHOWN: Final = 100
+_STATE_HOMES: Final = {
+    "win32": ("LOCALAPPDATA", "~/AppData/Local"),
+    "darwin": ("XDG_STATE_HOME", "~/Library/Application Support"),
+}
+_XDG_STATE_HOME: Final = ("XDG_STATE_HOME", "~/.local/state")
 
 
 class SettingError(ValueError):
     """A setting has a value that is not allowed; the message is one line: variable, value, what is allowed."""
 
 
-class _NotAllowedError(Exception):
-    """Raised by a check; ``str()`` of it says what is allowed."""
+# A parser makes a setting's value of what was given, or raises one of these: then the value is not allowed.
+_REFUSALS: Final = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def _port(value: object) -> int | None:
-    if value is None or str(value).strip().lower() == OFF:
-        return None
-    try:
-        port = int(str(value).strip()) if not isinstance(value, bool) else -1
-    except ValueError:
-        port = -1
-    if not (0 <= port <= 65535):  # noqa: PLR2004 - the range of a port
-        msg = "a port from 1 to 65535, 0 for a free one, or off"
-        raise _NotAllowedError(msg)
+def _require(*, that: bool) -> None:
+    if not that:
+        raise ValueError
+
+
+def _text(value: object) -> str:
+    """Take text, or a number that stands for its digits. What else has a ``str`` (None, bytes) is nobody's wish."""
+    _require(that=isinstance(value, str | int | float) and not isinstance(value, bool))
+    return str(value).strip()
+
+
+def _or_off(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
+    def parse_unless_off(value: object) -> _T | None:
+        return None if value is None or str(value).strip().lower() == OFF else parse(value)
+
+    return parse_unless_off
+
+
+def _port(value: object) -> int:
+    port = int(_text(value))
+    _require(that=0 <= port <= _LAST_PORT)
     return port
 
 
 def _host(value: object) -> str:
-    host = str(value).strip().strip("[]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not _HOST_NAME.match(host):
-            msg = "an IP address or a host name, such as 127.0.0.1 or 0.0.0.0"
-            raise _NotAllowedError(msg) from None
+    _require(that=isinstance(value, str))
+    host = str(value).strip()
+    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if _is_address(address):
+        return address
+    _require(that=_HOST_NAME.match(host) is not None)
     return host
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return _IPV6_SCOPE.match(text.partition("%")[2]) is not None
+
+
 def _path(value: object) -> str:
-    path = str(value).strip()
-    if not _PATH.match(path) or "//" in path:
-        msg = "a path such as /metrics, of letters, digits and . _ ~ - /"
-        raise _NotAllowedError(msg)
+    path = _text(value)
+    _require(that=_PATH.match(path) is not None)
     return path
 
 
 def _constant(value: object) -> str:
-    text = str(value)
-    if len(text) > 128 or not text.isprintable():  # noqa: PLR2004
-        msg = "printable text of at most 128 characters"
-        raise _NotAllowedError(msg)
+    text = _text(value)
+    _require(that=len(text) <= _LONGEST_CONSTANT and text.isprintable())
     return text
 
 
 def _nouns(value: object) -> frozenset[str]:
-    words = value.split(",") if isinstance(value, str) else list(typing.cast("typing.Iterable[object]", value))
+    words = value.split(",") if isinstance(value, str) else list(typing.cast("Iterable[object]", value))
     nouns = frozenset(str(word).strip().lower() for word in words) - {""}
-    if not nouns <= set(DISABLEABLE):
-        msg = f"nouns out of {', '.join(DISABLEABLE)}, with commas between"
-        raise _NotAllowedError(msg)
+    _require(that=nouns <= set(DISABLEABLE))
     return nouns
 
 
 def _switch(value: object) -> bool:
-    try:
-        return value if isinstance(value, bool) else _SWITCH[str(value).strip().lower()]
-    except KeyError:
-        msg = "on or off"
-        raise _NotAllowedError(msg) from None
+    return value if isinstance(value, bool) else _SWITCH[_text(value).lower()]
 
 
 def _seconds(least: float, most: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        try:
-            seconds = float(str(value).strip())
-        except ValueError:
-            seconds = -1.0
-        if not least <= seconds <= most:
-            msg = f"seconds from {least:g} to {most:g}"
-            raise _NotAllowedError(msg)
+    def parse(value: object) -> float:
+        seconds = float(_text(value))
+        _require(that=least <= seconds <= most)
         return seconds
 
-    return check
-
-
-def _seconds_or_off(least: float, most: float) -> Callable[[object], float | None]:
-    inner = _seconds(least, most)
-
-    def check(value: object) -> float | None:
-        if value is None or str(value).strip().lower() == OFF:
-            return None
-        try:
-            return inner(value)
-        except _NotAllowedError as error:
-            msg = f"{error}, or off"
-            raise _NotAllowedError(msg) from None
-
-    return check
+    return parse
 
 
 def _directory(value: object) -> Path | None:
-    if value is None or str(value).strip().lower() == OFF:
-        return None
-    text = default_state_dir() if value == AUTO else str(value)
-    if "\0" in text or not text.strip():
-        msg = "the path of a directory, or off"
-        raise _NotAllowedError(msg)
+    _require(that=isinstance(value, str | Path))
+    text = str(value).strip()
+    if text.lower() == AUTO:
+        return _own_directory()
+    _require(that=bool(text) and "\0" not in text)
     return Path(text).expanduser()
 
 
-def default_state_dir() -> str:
-    """Where programs keep small state: the XDG state directory, or what Windows and macOS have for it."""
-    if os.name == "nt":
-        return str(Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")) / "argus_exporter")
-    return str(Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "argus_exporter")
+def _own_directory() -> Path | None:
+    try:
+        return Path(default_state_dir()).expanduser()
+    except RuntimeError:  # a container whose user is not in /etc/passwd
+        _log.warning("%s is off: no home directory is known", variable_of("state_dir"))
+        return None
 
 
-DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"exporter", "registry"})
-"""Collectors that ``ARGUS_DISABLE`` may name."""
+def default_state_dir(platform: str = sys.platform) -> str:
+    """Return where programs keep small state: the XDG state directory, or what Windows and macOS have for it."""
+    variable, fallback = _STATE_HOMES.get(platform, _XDG_STATE_HOME)
+    home = os.environ.get(variable, "")
+    return str(Path(home if Path(home).is_absolute() else fallback) / "argus_exporter")
 
 
-def _option(default: Any, check: Callable[[object], Any], text: str, shown: str | None = None) -> Any:  # noqa: ANN401
-    metadata = {"check": check, "help": text, "shown": str(default) if shown is None else shown}
+def _option(parse: Callable[[object], Any], default: object, allowed: str, text: str, shown: str = "") -> Any:
+    """Declare an option: its parser, its default, what is allowed, what it is for, and how the default is shown."""
+    metadata = {"parse": parse, "allowed": allowed, "help": text, "shown": shown or str(default)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -159,52 +175,95 @@ class Settings:
     :raises SettingError: if a value is not allowed, naming the variable, the value and what is allowed.
     """
 
-    host: str = _option("127.0.0.1", _host, "Address to listen on. Loopback by default: nothing is open to the network unasked.")
-    port: int | None = _option(9191, _port, "Port of `/metrics`; 0 takes a free one, `off` opens none.")
-    metrics_path: str = _option("/metrics", _path, "Path of the metrics.")
-    bot: str = _option("", _constant, "Constant label `bot` on every series.", "–")
-    cluster: str = _option("", _constant, "Constant label `cluster` on every series, for a bot of several processes.", "–")
+    host: str = _option(
+        _host,
+        "127.0.0.1",
+        "an IP address or a host name, such as 127.0.0.1 or 0.0.0.0",
+        "Address to listen on. Loopback by default: nothing is open to the network unasked.",
+    )
+    port: int | None = _option(
+        _or_off(_port),
+        9191,
+        "a port from 1 to 65535, 0 for a free one, or off",
+        "Port of `/metrics`; 0 takes a free one, `off` opens none.",
+    )
+    metrics_path: str = _option(
+        _path,
+        "/metrics",
+        "a path such as /metrics, of letters, digits and . _ ~ - /",
+        "Path of the metrics.",
+    )
+    bot: str = _option(
+        _constant,
+        "",
+        f"printable text of at most {_LONGEST_CONSTANT} characters",
+        "Constant label `bot` on every series.",
+        UNSET,
+    )
+    cluster: str = _option(
+        _constant,
+        "",
+        f"printable text of at most {_LONGEST_CONSTANT} characters",
+        "Constant label `cluster` on every series, for a bot of several processes.",
+        UNSET,
+    )
     disable: frozenset[str] = _option(
-        frozenset[str](), _nouns, f"Collectors to leave out, with commas between: {', '.join(DISABLEABLE)}.", "–"
+        _nouns,
+        frozenset[str](),
+        f"nouns out of {', '.join(DISABLEABLE)}, with commas between",
+        f"Collectors to leave out, with commas between: {', '.join(DISABLEABLE)}.",
+        UNSET,
     )
     user_registry: bool = _option(
-        True, _switch, "Serve what the bot itself has on `prometheus_client.REGISTRY` on the same page.", "on"
+        _switch,
+        True,  # noqa: FBT003
+        "on or off",
+        "Serve what the bot itself has on `prometheus_client.REGISTRY` on the same page.",
+        "on",
     )
     short_circuit: bool = _option(
-        True,
         _switch,
-        "Skip discord.py's dispatch of `socket_event_type` while nobody listens to it: the bot is faster than without us.",
+        True,  # noqa: FBT003
+        "on or off",
+        "Skip discord.py's dispatch of `socket_event_type` while nobody listens to it: the bot is faster than without "
+        "us.",
         "on",
     )
     stall_seconds: float = _option(
-        1.0, _seconds(0.05, 3600), "A watchdog logs once what blocks the event loop for longer than this.", "1"
+        _seconds(0.05, 3600),
+        1.0,
+        "seconds from 0.05 to 3600",
+        "A watchdog logs once what blocks the event loop for longer than this.",
+        "1",
     )
     session_limit_interval: float | None = _option(
+        _or_off(_seconds(10, 86400)),
         600.0,
-        _seconds_or_off(10, 86400),
+        "seconds from 10 to 86400, or off",
         "Seconds between two questions to `/gateway/bot` for the session start limit; `off` never asks.",
         "600",
     )
-    state_dir: Path | None = _option(
+    state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field, as all the others
+        _or_off(_directory),
         AUTO,
-        _directory,
+        "the path of a directory, or off",
         "Directory of the small file that tells why the last process ended; `off` keeps none.",
         "the user's state directory",
     )
 
     def __post_init__(self) -> None:
-        """Check every value and keep what the check made of it."""
+        """Parse every value and keep what came of it."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             try:
-                object.__setattr__(self, field.name, field.metadata["check"](value))
-            except _NotAllowedError as error:
-                msg = f"{variable_of(field.name)}={value!r} is not allowed: {error}"
+                object.__setattr__(self, field.name, field.metadata["parse"](value))
+            except _REFUSALS:
+                msg = f"{variable_of(field.name)}={_shown(value)} is not allowed: {field.metadata['allowed']}"
                 raise SettingError(msg) from None
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:  # noqa: ANN401 - one a field
-        """The settings from arguments, and from the environment where there is no argument.
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+        """Take the settings from arguments, and from the environment where there is no argument.
 
         An empty variable counts as not set. ``ARGUS_PORT=tcp://…`` is what Kubernetes sets for a Service named
         ``argus``; it is nobody's wish, so it is left alone and said in the log.
@@ -216,10 +275,22 @@ class Settings:
         names = [field.name for field in dataclasses.fields(cls)]
         found = {name: environ[variable_of(name)] for name in names if environ.get(variable_of(name), "").strip()}
         if _SERVICE_LINK.match(found.get("port", "")):
-            _log.warning("%s=%s is a service link of Kubernetes, not a setting: left alone", "ARGUS_PORT", found.pop("port"))
-        return cls(**{**found, **arguments})
+            link = _shown(found.pop("port"))
+            _log.warning("%s=%s is a service link of Kubernetes, not a setting: left alone", variable_of("port"), link)
+        given: dict[str, Any] = {**found, **arguments}
+        return cls(**given)
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return f"ARGUS_{name.upper()}"
+
+
+def _shown(value: object) -> str:
+    """Show a value in one line, whatever it is, cut where it is long."""
+    try:
+        text = repr(value)
+    except _REFUSALS:  # an int of more digits than Python writes
+        text = f"<{type(value).__name__}>"
+    text = text if text.isprintable() else text.encode("unicode_escape").decode()
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}\N{HORIZONTAL ELLIPSIS}"

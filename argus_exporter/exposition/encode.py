@@ -11,36 +11,26 @@ equals its ``+Inf`` bucket.
 
 from __future__ import annotations
 
+import abc
 import math
 import typing
 from itertools import accumulate, islice
-from typing import Final
-
-from prometheus_client.utils import floatToGoString
+from typing import ClassVar, Final, Generic, TypeVar
 
 from argus_exporter.catalogue import Histogram, Metric
+from argus_exporter.instruments import AnyCell, CounterCell, GaugeCell, HistogramCell, as_float, spelled
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from argus_exporter.instruments import (
-        AnyFamily,
-        CounterCell,
-        CounterFamily,
-        GaugeCell,
-        GaugeFamily,
-        HistogramCell,
-        HistogramFamily,
-        Instruments,
-        Key,
-    )
+    from argus_exporter.instruments import AnyFamily, Family, Instruments, Key
 
 SCALARS_A_SLICE: Final = 256
 HISTOGRAMS_A_SLICE: Final = 16
 
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-_HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _END_OF_OPENMETRICS: Final = b"# EOF\n"
+
+_Cell = TypeVar("_Cell", bound=AnyCell)
 
 
 class Encoder:
@@ -51,7 +41,7 @@ class Encoder:
         self._texts: dict[str, _Scalars | _Histograms] = {}
 
     def slices(self, *, openmetrics: bool = False) -> Iterator[bytes]:
-        """The page in slices of at most a few hundred lines, each whole lines; the end mark is not among them."""
+        """Yield the page in slices of at most a few hundred lines, each whole lines; the end mark is not among them."""
         for name, family in list(self._instruments.families.items()):
             text = self._texts.get(name)
             if text is None:
@@ -59,29 +49,29 @@ class Encoder:
             yield from text.slices(openmetrics=openmetrics)
 
     def page(self, *, openmetrics: bool = False) -> bytes:
-        """The page at once."""
+        """Render the page at once."""
         return b"".join(self.slices(openmetrics=openmetrics)) + end_of(openmetrics=openmetrics)
 
 
 def end_of(*, openmetrics: bool) -> bytes:
-    """What stands at the end of a page."""
+    """Return what stands at the end of a page."""
     return _END_OF_OPENMETRICS if openmetrics else b""
 
 
 def escape(value: str) -> str:
-    """A label value as both formats want it: backslash, newline and quote escaped."""
-    return value.translate(_ESCAPES)
+    """Spell a label value as both formats want it: backslash, newline and quote escaped."""
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _text_of(family: AnyFamily) -> _Scalars | _Histograms:
     if isinstance(family.metric, Histogram):
-        return _Histograms(typing.cast("HistogramFamily", family), family.metric)
-    return _Scalars(typing.cast("CounterFamily | GaugeFamily", family))
+        return _Histograms(typing.cast("Family[HistogramCell]", family), family.metric)
+    return _Scalars(typing.cast("Family[CounterCell | GaugeCell]", family))
 
 
 def _header(metric: Metric, *, openmetrics: bool) -> str:
-    name = metric.name.removesuffix("_total") if openmetrics and metric.kind == "counter" else metric.name
-    text = metric.help.translate(_ESCAPES if openmetrics else _HELP_ESCAPES)
+    name = metric.family if openmetrics else metric.name
+    text = escape(metric.help) if openmetrics else metric.help.replace("\\", r"\\")
     return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
 
 
@@ -89,117 +79,156 @@ def _label_text(pairs: Iterable[tuple[str, str]]) -> str:
     return ",".join(f'{name}="{escape(value)}"' for name, value in pairs)
 
 
-class _Scalars:
-    """The text of a counter's or a gauge's family."""
+class _Run(Generic[_Cell]):
+    """Series that are rendered in one go.
 
-    def __init__(self, family: CounterFamily | GaugeFamily) -> None:
+    :ivar texts: what of them does not change between two pages.
+    :ivar new: series whose text is not among ``texts`` yet. It is made when the run is rendered, not when the series
+        are found: ten thousand new ones would hold the event loop for 50 ms.
+    """
+
+    __slots__ = ("cells", "new", "texts")
+
+    def __init__(self) -> None:
+        self.cells: list[_Cell] = []
+        self.texts: list[str] = []
+        self.new: list[Key] = []
+
+    def take_new(self) -> list[Key]:
+        new, self.new = self.new, []
+        return new
+
+
+class _Text(abc.ABC, Generic[_Cell]):
+    """The text of a family, in runs."""
+
+    size: ClassVar[int]
+    """How many series a run has at most."""
+
+    def __init__(self, family: Family[_Cell]) -> None:
         self._family = family
         self._headers = {flag: _header(family.metric, openmetrics=flag) for flag in (False, True)}
-        self._runs: list[tuple[str, list[CounterCell | GaugeCell]]] = []
+        self._constant = [_label_text(family.constant)] if family.constant else []
+        self._runs: list[_Run[_Cell]] = []
         self._seen = 0
 
     def slices(self, *, openmetrics: bool) -> Iterator[bytes]:
-        self._catch_up()
+        if len(self._family.cells) != self._seen:
+            self._find_new()
         header = self._headers[openmetrics]
-        for template, cells in self._runs:
-            lines = _fill(template, [cell.value for cell in cells])
+        for run in self._runs:
+            lines = self._render(run)
             if lines:
                 yield (header + lines).encode()
                 header = ""
 
-    def _catch_up(self) -> None:
-        """Take in the series that are new: cells are only ever added, at the end."""
-        new = list(islice(self._family.cells.items(), self._seen, None))
-        self._seen += len(new)
-        while new:
-            template, cells = self._last_run()
-            taken, new = new[: SCALARS_A_SLICE - len(cells)], new[SCALARS_A_SLICE - len(cells) :]
-            template += "".join(self._line(key) for key, _ in taken)
-            self._runs[-1] = (template, [*cells, *(cell for _, cell in taken)])
+    @abc.abstractmethod
+    def _render(self, run: _Run[_Cell]) -> str:
+        """Return the lines of a run, its new series included."""
 
-    def _last_run(self) -> tuple[str, list[CounterCell | GaugeCell]]:
-        if not self._runs or len(self._runs[-1][1]) >= SCALARS_A_SLICE:
-            self._runs.append(("", []))
+    def _labels(self, key: Key) -> str:
+        own = self._family.own_pairs(key)
+        return ",".join([*self._constant, _label_text(own)] if own else self._constant)
+
+    def _find_new(self) -> None:
+        """Put the series that are new into runs: cells are only ever added, at the end."""
+        keys = list(islice(self._family.cells, self._seen, None))
+        cells = list(islice(self._family.cells.values(), self._seen, None))
+        self._seen += len(keys)
+        start = 0
+        while start < len(keys):
+            run = self._run_with_room()
+            stop = start + self.size - len(run.cells)
+            run.new += keys[start:stop]
+            run.cells += cells[start:stop]
+            start = stop
+
+    def _run_with_room(self) -> _Run[_Cell]:
+        if not self._runs or len(self._runs[-1].cells) >= self.size:
+            self._runs.append(_Run())
         return self._runs[-1]
 
+
+class _Scalars(_Text[CounterCell | GaugeCell]):
+    """The text of a counter's or a gauge's family: one ``%`` template a run."""
+
+    size = SCALARS_A_SLICE
+
+    def _render(self, run: _Run[CounterCell | GaugeCell]) -> str:
+        if run.new:
+            run.texts = ["".join([*run.texts, *map(self._line, run.take_new())])]
+        return _fill(run.texts[0], [cell.value for cell in run.cells])
+
     def _line(self, key: Key) -> str:
-        labels = _label_text(self._family.pairs(key)).replace("%", "%%")
+        labels = self._labels(key).replace("%", "%%")
         return f"{self._family.metric.name}{{{labels}}} %s\n" if labels else f"{self._family.metric.name} %s\n"
 
 
 def _fill(template: str, values: list[float | None]) -> str:
-    """The lines with their values; a line without a value is left out."""
-    if None in values:
-        lines = template.split("\n")
-        kept = [(line, value) for line, value in zip(lines, values, strict=False) if value is not None]
-        template, present = "".join(f"{line}\n" for line, _ in kept), [value for _, value in kept]
-    else:
-        present = typing.cast("list[float]", values)
-    return template % tuple(present if _all_finite(present) else map(_spelled, present))
+    """Put the values into their lines; a line without a value is left out."""
+    present = [value for value in values if value is not None] if None in values else typing.cast("list[float]", values)
+    if not present:
+        return ""
+    lines = template % tuple(values if _all_finite(present) else map(_readable, values))
+    return lines if present is values else _without_absent(lines)
+
+
+def _without_absent(lines: str) -> str:
+    """Leave out the lines whose value is None. Label text cannot look like one: a ``}`` stands behind it."""
+    return "".join([f"{line}\n" for line in lines.split("\n")[:-1] if not line.endswith(" None")])
 
 
 def _all_finite(values: list[float]) -> bool:
-    """Whether no value is inf or nan, by one sum; a sum that overflows says no and is only slower."""
+    """Whether every value is finite, by one sum in floats; a sum that overflows says no and is only slower."""
     try:
-        return math.isfinite(sum(values))
-    except OverflowError:
+        return math.isfinite(sum(values, 0.0))
+    except OverflowError:  # an int beyond all floats
         return False
 
 
-def _spelled(value: float) -> object:
-    """A value as Prometheus spells it: ``+Inf``, ``-Inf``, ``NaN``; what is finite as it is."""
-    return value if isinstance(value, int) or math.isfinite(value) else floatToGoString(value)
+def _readable(value: float | None) -> float | str | None:
+    """Spell what is not finite as Prometheus does (``+Inf``, ``-Inf``, ``NaN``), an int beyond all floats too."""
+    if value is None or math.isfinite(as_float(value)):
+        return value
+    return spelled(as_float(value))
 
 
-class _Histograms:
+class _Histograms(_Text[HistogramCell]):
     """The text of a histogram's family: the fixed pieces once, and one label text a cell."""
 
-    def __init__(self, family: HistogramFamily, metric: Histogram) -> None:
-        self._family = family
-        self._headers = {flag: _header(metric, openmetrics=flag) for flag in (False, True)}
+    size = HISTOGRAMS_A_SLICE
+
+    def __init__(self, family: Family[HistogramCell], metric: Histogram) -> None:
+        super().__init__(family)
         self._lines = len(metric.edges) + 3
         self._pieces = _pieces(metric, labelled=bool(family.pairs(metric.label_names)))
-        self._runs: list[list[tuple[str, HistogramCell]]] = []
-        self._seen = 0
 
-    def slices(self, *, openmetrics: bool) -> Iterator[bytes]:
-        self._catch_up()
-        header = self._headers[openmetrics]
-        for run in self._runs:
-            yield (header + self._render(run)).encode()
-            header = ""
-
-    def _render(self, run: list[tuple[str, HistogramCell]]) -> str:
+    def _render(self, run: _Run[HistogramCell]) -> str:
+        if run.new:
+            run.texts += map(self._labels, run.take_new())
         pieces: list[str] = []
-        for labels, cell in run:
+        for labels, cell in zip(run.texts, run.cells, strict=True):
             lines = self._pieces.copy()
-            values: list[float] = list(accumulate(cell.counts))
-            values += (cell.sum, values[-1])
             lines[1::4] = [labels] * self._lines
-            lines[3::4] = map(repr if math.isfinite(cell.sum) else _text, values)
+            lines[3::4] = _values(cell)
             pieces += lines
         pieces.append("\n")
         return "".join(pieces)[1:]
 
-    def _catch_up(self) -> None:
-        new = list(islice(self._family.cells.items(), self._seen, None))
-        self._seen += len(new)
-        for key, cell in new:
-            if not self._runs or len(self._runs[-1]) >= HISTOGRAMS_A_SLICE:
-                self._runs.append([])
-            self._runs[-1].append((_label_text(self._family.pairs(key)), cell))
+
+def _values(cell: HistogramCell) -> Iterable[str]:
+    """Spell the buckets, the sum and the count of a histogram."""
+    counts = list(accumulate(cell.counts))
+    total = float(cell.sum)  # what was observed may be of a float's subclass, with a repr of its own
+    return [*map(repr, counts), repr(total) if math.isfinite(total) else spelled(total), repr(counts[-1])]
 
 
 def _pieces(metric: Histogram, *, labelled: bool) -> list[str]:
-    """The fixed text of one histogram, four pieces a line: name, place for labels, edge, place for the value."""
+    """Return the fixed text of a histogram, four pieces a line: name, place for labels, edge, place for the value."""
     comma, left, right = (",", "{", "} ") if labelled else ("", "", " ")
     pieces: list[str] = []
-    for edge in (*map(floatToGoString, metric.edges), "+Inf"):
+    for edge in (*map(spelled, metric.edges), "+Inf"):
         pieces += (f"\n{metric.name}_bucket{{", "", f'{comma}le="{edge}"}} ', "")
     for suffix in ("_sum", "_count"):
         pieces += (f"\n{metric.name}{suffix}{left}", "", right, "")
     return pieces
-
-
-def _text(value: float) -> str:
-    return str(_spelled(value))
