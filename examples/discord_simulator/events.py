@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import payloads
-from .interactions import COMMAND, Interactions, Place
+from .interactions import COMMAND, COMPONENT, Interactions, Place
 from .payloads import Json
 
 if TYPE_CHECKING:
@@ -421,9 +421,12 @@ def rate_limited(scene: Scene) -> Json:
 
 @event("INTERACTION_CREATE")
 def interaction_create(scene: Scene) -> Json:
-    """Someone uses one of the bot's slash commands that need no options, or `/ping` if it has synced none."""
+    """Someone uses one of the synced slash commands that need no options; if there is none, clicks an unknown button."""
     names = _runnable(scene.interactions.commands, scene.place)
-    path = str(scene.given.pop("command", "")) or (scene.stage.rng.choice(names) if names else "ping")
+    path = str(scene.given.pop("command", "")) or (scene.stage.rng.choice(names) if names else "")
+    if not path:
+        click = {"custom_id": "simulated", "component_type": 2}
+        return scene.interactions.make(COMPONENT, click, scene.place, _target(scene)).payload
     return scene.interactions.make(COMMAND, scene.interactions.slash(path, {}, scene.place), scene.place).payload
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .gateway import Gateway
     from .payloads import Json
 
+log = logging.getLogger(__name__)
 MAJOR = ("channel_id", "guild_id", "webhook_id", "token")
 Answer = object
 """What a route returns: None for 204, `(status, body)`, or a body for 200."""
@@ -225,6 +227,9 @@ class Rest:
             response = _response(answer)
         except ApiError as problem:
             response = error(problem)
+        except (LookupError, TypeError, ValueError) as problem:
+            log.warning("%s: a body that cannot be used: %r", one.name, problem)
+            response = error(ApiError(400, 50035, "Invalid Form Body"))
         response.headers.update(self._bucket(one, request).headers(self.stage.world.clock.time()))
         return response
 

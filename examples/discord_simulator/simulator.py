@@ -339,6 +339,15 @@ class Simulator:
         """
         return await self.incidents.start(name, seconds=seconds, **parameters)
 
+    @asynccontextmanager
+    async def during(self, name: str, **parameters: object) -> AsyncIterator[Running]:
+        """Let an incident last for the length of a block."""
+        running = await self.incidents.start(name, **parameters)
+        try:
+            yield running
+        finally:
+            await running.stop()
+
     def status(self) -> Json:
         """What goes on, as JSON: for the control endpoint."""
         by_event: Counter[str] = Counter()

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from .events import EVENTS, Stage, build
 from .intents import without_content
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .gateway import Gateway
+    from .world import World
     from .interactions import Place
 
 MIX: Mapping[str, float] = {
@@ -28,7 +30,7 @@ MIX: Mapping[str, float] = {
 """The share of each event: what a bot of mixed guilds sees when it has all intents."""
 TICK = 0.005
 """Seconds between two sends."""
-_POOL = 4_000
+_POOL = 2_000
 _ID, _TIME = "\x1aid\x1a", "\x1atime\x1a"
 _TEMPLATED = ("PRESENCE_UPDATE", "MESSAGE_CREATE", "TYPING_START", "MESSAGE_REACTION_ADD")
 
@@ -66,7 +68,7 @@ class Traffic:
         self.rate = 0.0
         self._stage = stage
         self._gateway = gateway
-        self._pool = self._templates(mix, random.Random(seed), pool)
+        self._pool = _pool_of(stage, mix, seed, pool)
         self._next = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -99,8 +101,8 @@ class Traffic:
         clock = self._stage.world.clock
         now = clock.iso()
         for _ in range(count):
-            template = self._pool[self._next]
-            self._next = (self._next + 1) % len(self._pool)
+            template = self._pool[self._next % len(self._pool)]
+            self._next += 1
             self.offered += 1
             if self._send(template, now):
                 self.sent[template.name] += 1
@@ -125,24 +127,38 @@ class Traffic:
             sent += due
             await asyncio.sleep(TICK)
 
-    def _templates(self, mix: Mapping[str, float], rng: random.Random, size: int) -> list[Template]:
-        names = [name for name in mix for _ in range(round(size * mix[name] / sum(mix.values())))]
-        rng.shuffle(names)
-        guilds = list(self._stage.world.guilds)
-        return [self._template(name, rng, guilds) for name in names]
 
-    def _template(self, name: str, rng: random.Random, guilds: list[int]) -> Template:
-        guild = rng.choice(guilds) if guilds else None
-        place = self._stage.place(guild, rng.randrange(1 << 16), rng.randrange(1 << 16))
-        if name not in _TEMPLATED:
-            return Template(name, place)
-        payload = build(self._stage, name, place, _seeded(name, rng))
-        if name != "MESSAGE_CREATE":
-            return Template(name, place, json.dumps(payload))
-        self._stage.messages.delete(int(payload["id"]))
-        payload |= {"id": _ID, "timestamp": _TIME}
-        slim = json.dumps(without_content(payload), ensure_ascii=False)
-        return Template(name, place, _marked(json.dumps(payload)), _marked(slim))
+_POOLS: WeakKeyDictionary[World, dict[object, list[Template]]] = WeakKeyDictionary()
+
+
+def _pool_of(stage: Stage, mix: Mapping[str, float], seed: int, size: int) -> list[Template]:
+    """The templates for a seed; kept, because encoding them takes a tenth of a second."""
+    kept = _POOLS.setdefault(stage.world, {})
+    key = (tuple(mix.items()), seed, size, tuple(stage.world.guilds))
+    if key not in kept:
+        kept[key] = _templates(stage, mix, random.Random(seed), size)
+    return kept[key]
+
+
+def _templates(stage: Stage, mix: Mapping[str, float], rng: random.Random, size: int) -> list[Template]:
+    names = [name for name in mix for _ in range(round(size * mix[name] / sum(mix.values())))]
+    rng.shuffle(names)
+    guilds = list(stage.world.guilds)
+    return [_template(stage, name, rng, guilds) for name in names]
+
+
+def _template(stage: Stage, name: str, rng: random.Random, guilds: list[int]) -> Template:
+    guild = rng.choice(guilds) if guilds else None
+    place = stage.place(guild, rng.randrange(1 << 16), rng.randrange(1 << 16))
+    if name not in _TEMPLATED:
+        return Template(name, place)
+    payload = build(stage, name, place, _seeded(name, rng))
+    if name != "MESSAGE_CREATE":
+        return Template(name, place, json.dumps(payload))
+    stage.messages.delete(int(payload["id"]))
+    payload |= {"id": _ID, "timestamp": _TIME}
+    slim = None if guild is None else _marked(json.dumps(without_content(payload)))
+    return Template(name, place, _marked(json.dumps(payload)), slim)
 
 
 def _seeded(name: str, rng: random.Random) -> dict[str, object]:

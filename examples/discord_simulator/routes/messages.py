@@ -176,7 +176,8 @@ def _reaction(call: Call, event: str) -> None:
     message = message_of(call)
     guild = call.world.guild_of(int(message["channel_id"]))
     data: Json = {"user_id": call.world.bot["id"], "message_id": message["id"], "channel_id": message["channel_id"]}
-    data |= {"emoji": _emoji(call), "burst": False, "type": 0}
+    if "emoji" in call.request.match_info:
+        data |= {"emoji": _emoji(call), "burst": False, "type": 0}
     data |= {"guild_id": str(guild.id)} if guild else {}
     data |= {"member": guild.me} if guild and event.endswith("ADD") else {}
     call.dispatch(event, data, guild.id if guild else None)
