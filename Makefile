@@ -1,0 +1,70 @@
+# `make` lists what there is. Needs Python 3.11 or newer with venv, and nothing else; it all goes into .venv.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test integration lint format bench matrix constraints reference build clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, bench and matrix; PYTHON=python3.12 chooses the interpreter."
+
+setup: $(READY) ## create .venv (the others do it by themselves)
+
+demo: $(READY) ## watch a bot under load, with incidents, and no Discord
+	@$(BIN)/python -m examples.demo $(ARGS)
+
+test: $(READY) ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+integration: $(READY) ## run only the tests that need Prometheus, and fail where it is missing
+	@ARGUS_REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m integration $(ARGS)
+
+lint: $(READY) ## formatter, linter, both type checkers, import contracts, generated tables
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m argus_exporter.reference --check
+
+format: $(READY) ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+reference: $(READY) ## write the tables of metrics and settings in README.md anew
+	$(BIN)/python -m argus_exporter.reference
+
+bench: $(READY) ## measure what the exporter costs a bot
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+matrix: $(READY) ## run the tests on every supported discord.py, and on every supported Python that is here
+	@$(BIN)/python .ci/matrix.py $(ARGS)
+
+constraints: $(READY) ## pin the newest versions of everything (needs Python 3.11, 3.12 and 3.13)
+	@$(BIN)/python .ci/pin.py
+
+build: $(READY) ## build the wheel into dist/
+	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist . && ls dist/*.whl
+
+clean: ## remove everything that was made here, .venv too
+	rm -rf $(VENV) .venvs .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml .ci/constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON): name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "$$("$(PYTHON)" --version 2>&1) is too old, 3.11 is needed: name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
+	    || { echo "$(PYTHON) cannot make virtual environments: apt install python3-venv, or make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@$(BIN)/python -c '' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(INSTALL) pip hatchling editables
+	@$(INSTALL) --no-build-isolation --group dev --editable .
+	@touch $@
