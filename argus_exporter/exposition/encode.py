@@ -217,10 +217,10 @@ class _Histograms(_Text[HistogramCell]):
 
 
 def _values(cell: HistogramCell) -> Iterable[str]:
-    """Spell the buckets, the sum and the count of a histogram."""
+    """Spell the buckets, the count and the sum of a histogram, in prometheus_client's order."""
     counts = list(accumulate(cell.counts))
     total = float(cell.sum)  # what was observed may be of a float's subclass, with a repr of its own
-    return [*map(repr, counts), repr(total) if math.isfinite(total) else spelled(total), repr(counts[-1])]
+    return [*map(repr, counts), repr(counts[-1]), repr(total) if math.isfinite(total) else spelled(total)]
 
 
 def _pieces(metric: Histogram, *, labelled: bool) -> list[str]:
@@ -229,6 +229,6 @@ def _pieces(metric: Histogram, *, labelled: bool) -> list[str]:
     pieces: list[str] = []
     for edge in (*map(spelled, metric.edges), "+Inf"):
         pieces += (f"\n{metric.name}_bucket{{", "", f'{comma}le="{edge}"}} ', "")
-    for suffix in ("_sum", "_count"):
+    for suffix in ("_count", "_sum"):
         pieces += (f"\n{metric.name}{suffix}{left}", "", right, "")
     return pieces
