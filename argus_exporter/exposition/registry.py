@@ -1,0 +1,286 @@
+"""The two ways between prometheus_client's registries and us: theirs on our page, ours in theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import typing
+from typing import Final
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY
+from prometheus_client.core import InfoMetricFamily
+
+from argus_exporter.exposition.families import names_of, render, without_created
+from argus_exporter.exposition.worker import JobError, Worker
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client import CollectorRegistry, Metric
+
+    from argus_exporter.instruments import Instruments
+
+PATIENCE: Final = 5.0
+"""Seconds that a page waits for the user's registry."""
+
+FRESH_WITHIN: Final = 1.0
+"""Seconds that a registry of prometheus_client waits for the event loop to bring the gauges up to date."""
+
+PROCESS_NAMES: Final = frozenset(
+    {
+        "process_cpu_seconds_total",
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+    }
+)
+"""What prometheus_client's own ProcessCollector serves. Every REGISTRY has one, so it is left out without a word."""
+
+_NAMES_TOLD: Final = 100
+_TURN: Final = 0.001
+_NAP: Final = 0.0002
+
+_log: Final = logging.getLogger(__name__)
+
+
+_Result = tuple[list[bytes], list[BaseException]]
+
+
+class _Collects(typing.Protocol):
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class UserRegistry:
+    """What the user has on a registry of prometheus_client, as text for our page.
+
+    Names that are on the page already are left out, whatever the format. Collectors may be slow, may block and may
+    raise: they run in a thread of their own, within :data:`PATIENCE`. Where the registry holds nothing but what
+    prometheus_client itself put there, no thread is needed, and about 0.3 ms are.
+
+    :param errors: is told what was caught, on the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        errors: Callable[[str, BaseException], None],
+        *,
+        registry: CollectorRegistry = REGISTRY,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._instruments: Final = instruments
+        self._errors: Final = errors
+        self._registry: Final = registry
+        self._worker: Final = Worker[_Result]("argus_exporter registry", patience)
+        self._told: set[str] = set()
+
+    async def render(self, *, openmetrics: bool) -> list[bytes]:
+        """The text in pieces of whole lines, without an end mark. Never raises; what is missing is reported."""
+        pieces: list[bytes] = []
+        errors: list[BaseException] = []
+        try:
+            pieces, errors = await self._render(openmetrics=openmetrics)
+        except JobError as error:
+            errors = [error.__cause__ or error]
+        except Exception as error:  # noqa: BLE001 - the page is served without it
+            errors = [error]
+        for caught in errors:
+            self._errors("registry", caught)
+        return pieces
+
+    def close(self) -> None:
+        """Let the thread end, if there is one and when it can."""
+        self._worker.close()
+
+    async def _render(self, *, openmetrics: bool) -> _Result:
+        families = list(self._instruments.families.values())
+        taken = {name for family in families for name in family.metric.reserved_names}
+        collectors = [each for each in _collectors(self._registry) if not self._is_ours(each, taken)]
+        work = _Work(collectors, taken, self._leave_out, openmetrics=openmetrics)
+        if all(each is GC_COLLECTOR or each is PLATFORM_COLLECTOR or isinstance(each, _Target) for each in collectors):
+            return work.run()
+        return await self._worker.ask(openmetrics, work.run_politely)
+
+    def _is_ours(self, collector: _Collects, taken: set[str]) -> bool:
+        if isinstance(collector, RegistryCollector):
+            return collector.instruments is self._instruments
+        return collector is PROCESS_COLLECTOR and taken >= PROCESS_NAMES
+
+    def _leave_out(self, name: str) -> None:
+        if name not in self._told and len(self._told) < _NAMES_TOLD:
+            self._told.add(name)
+            _log.warning("prometheus_client: %s is not served, because its name is on the page already", name)
+
+
+class _Work:
+    """One rendering of some collectors. What one of them raises costs the others nothing.
+
+    :param taken: the names that are on the page already.
+    :param leave_out: is told the name of each family that is not served because its name is taken.
+    """
+
+    def __init__(
+        self, collectors: list[_Collects], taken: set[str], leave_out: Callable[[str], None], *, openmetrics: bool
+    ) -> None:
+        self._collectors = collectors
+        self._taken = taken
+        self._leave_out = leave_out
+        self._openmetrics = openmetrics
+        self._pieces: list[bytes] = []
+        self._errors: list[BaseException] = []
+
+    def run(self, rest: Callable[[], None] = lambda: None) -> _Result:
+        """The text and what was raised; ``rest`` is called after each piece."""
+        for family in self._families():
+            try:
+                self._add(family, rest)
+            except Exception as error:  # noqa: BLE001 - a family that cannot be written
+                self._errors.append(error)
+        return self._pieces, self._errors
+
+    def run_politely(self) -> _Result:
+        """The same for a thread: the event loop's has its turn about every millisecond."""
+        return self.run(_Naps().rest)
+
+    def _families(self) -> Iterator[Metric]:
+        for collector in self._collectors:
+            try:
+                yield from collector.collect()
+            except Exception as error:  # noqa: BLE001 - the user's code
+                self._errors.append(error)
+
+    def _add(self, family: Metric, rest: Callable[[], None]) -> None:
+        family = without_created(family)
+        names = names_of(family)
+        if self._taken.isdisjoint(names):
+            pieces: list[bytes] = []
+            for piece in render(family, openmetrics=self._openmetrics):
+                pieces.append(piece)
+                rest()
+            self._pieces += pieces
+            self._taken |= names
+        elif PROCESS_NAMES.isdisjoint(names):
+            self._leave_out(family.name)
+
+
+class _Naps:
+    """Lets the interpreter's lock go when a millisecond of work is done; a yield without time gives it to nobody."""
+
+    def __init__(self) -> None:
+        self._woke = time.monotonic()
+
+    def rest(self) -> None:
+        if time.monotonic() - self._woke >= _TURN:
+            time.sleep(_NAP)
+            self._woke = time.monotonic()
+
+
+class _Target:
+    """What a registry says about its target; prometheus_client keeps it apart from the collectors."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self._labels = labels
+
+    def collect(self) -> list[Metric]:
+        return [InfoMetricFamily("target", "Target metadata", value=self._labels)]
+
+
+def _collectors(registry: CollectorRegistry) -> list[_Collects]:
+    """The collectors of a registry, each on its own, so that one which raises costs no other.
+
+    prometheus_client has no public name for them, and its lock is held while a collector is registered, which may be a
+    slow one: hence the attributes, read without the lock, and the whole registry as one where there are none.
+    """
+    attributes = vars(registry)
+    if "_collector_to_names" not in attributes:
+        return [registry]
+    target: dict[str, str] | None = attributes.get("_target_info")
+    return [*([_Target(target)] if target else []), *attributes["_collector_to_names"]]
+
+
+class RegistryCollector:
+    """Our families for any registry of prometheus_client: ``registry.register(exporter.collector)``.
+
+    Each scrape first brings the gauges up to date, on the event loop's thread; a scrape from another thread waits at
+    most :data:`FRESH_WITHIN` for that, and then has the last values. On ``REGISTRY`` it may be registered too: our own
+    page leaves it out.
+
+    :param sample: brings the gauges up to date; called on the event loop's thread only.
+    :param process: also serve the ``process_*`` that prometheus_client's ProcessCollector has. Every ``REGISTRY`` has
+        one (it serves nothing but on Linux), and a registry refuses names that it has already.
+    """
+
+    def __init__(self, instruments: Instruments, sample: Callable[[], None], *, process: bool = False) -> None:
+        self.instruments: Final = instruments
+        self._sample: Final = sample
+        self._without: Final = frozenset[str]() if process else PROCESS_NAMES
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fresh: threading.Event | None = None
+        self._told = False
+        self.start()
+
+    def start(self) -> None:
+        """Remember the running event loop, where there is one: it is the one that samples."""
+        self._loop = _running_loop() or self._loop
+
+    def describe(self) -> Iterator[Metric]:
+        """The families without samples, for the registry's check of names."""
+        return (family for family in self.instruments.describe() if self._serves(family))
+
+    def collect(self) -> Iterable[Metric]:
+        """The families with their samples, for a registry. Never raises."""
+        try:
+            self._refresh()
+            return [family for family in self.instruments.collect() if self._serves(family)]
+        except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the user's scrape
+            self._tell(error)
+            return []
+
+    def _serves(self, family: Metric) -> bool:
+        return family.name not in self._without and f"{family.name}_total" not in self._without
+
+    def _refresh(self) -> None:
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return
+        if _running_loop() is loop:
+            self._sample_now()
+        else:
+            self._ask(loop).wait(FRESH_WITHIN)
+
+    def _ask(self, loop: asyncio.AbstractEventLoop) -> threading.Event:
+        """The event of the next sample. While one is on its way there is no other: a stuck loop gathers no more."""
+        fresh = self._fresh
+        if fresh is None:
+            fresh = self._fresh = threading.Event()
+            loop.call_soon_threadsafe(self._sample_for, fresh)
+        return fresh
+
+    def _sample_for(self, fresh: threading.Event) -> None:
+        self._fresh = None
+        try:
+            self._sample_now()
+        finally:
+            fresh.set()
+
+    def _sample_now(self) -> None:
+        try:
+            self._sample()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the user's scrape
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            _log.error("our collector failed in a registry of prometheus_client (not logged again)", exc_info=error)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

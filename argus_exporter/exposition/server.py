@@ -1,0 +1,238 @@
+"""The HTTP server on the bot's own event loop. The bot never stops for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import logging
+import typing
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from argus_exporter.exposition.reply import METHODS, Reply
+from argus_exporter.version import VERSION
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+Handler = typing.Callable[[web.BaseRequest], "Awaitable[web.StreamResponse]"]
+
+RETRY_SECONDS: Final = 1.0
+"""Between two attempts to listen."""
+
+FIRST_SECONDS: Final = 1.0
+"""How long :meth:`Server.start` waits for the first attempt; only the look-up of a host name takes any time."""
+
+GRACE_SECONDS: Final = 0.5
+"""How long :meth:`Server.close` lets an answer that is being sent go on; aiohttp takes it twice."""
+
+CONNECTIONS: Final = 128
+"""Connections at once. One more takes the place of one that asks nothing."""
+
+_KEEP_ALIVE: Final = 300
+_LINGER: Final = 1
+
+_INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>argus_exporter</title></head>
+<body>
+<h1>argus_exporter</h1>
+<p>Prometheus metrics of a discord.py bot. Version {version}.</p>
+<p><a href="{path}">Metrics</a></p>
+</body>
+</html>
+"""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Address(typing.Protocol):
+    """What the server reads of the settings."""
+
+    @property
+    def host(self) -> str:
+        """An IP address or a host name."""
+        ...
+
+    @property
+    def port(self) -> int | None:
+        """0 for a free one, None for no server."""
+        ...
+
+    @property
+    def metrics_path(self) -> str:
+        """Where the metrics are; at ``/`` they take the place of the index."""
+        ...
+
+
+class Server:
+    """Serves a handler at ``metrics_path``, and a small page that leads there at ``/``.
+
+    Where the address cannot be had (in use, not there, not allowed, a host name that is not found), that is logged
+    once, and tried again every :data:`RETRY_SECONDS` until it can.
+    """
+
+    def __init__(self, settings: Address, metrics: Handler) -> None:
+        self._settings: Final = settings
+        self._routes: Final[dict[str, Handler]] = {"/": self._index, settings.metrics_path: metrics}
+        self._busy: Final[set[object]] = set()
+        self._http: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The port that is bound; None while there is none."""
+        sockets = self._listener.sockets if self._listener is not None else ()
+        return sockets[0].getsockname()[1] if sockets else None
+
+    async def start(self) -> None:
+        """Listen, or begin to try. A second start does nothing."""
+        if self._settings.port is None or self._opening is not None:
+            return
+        options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
+        self._http = web.Server(
+            self._handle, request_factory=_request, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE, **options
+        )
+        tried = asyncio.Event()
+        self._opening = asyncio.create_task(self._open(self._settings.port, tried), name="argus_exporter: listen")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(tried.wait(), FIRST_SECONDS)
+
+    async def close(self) -> None:
+        """Close everything within about two seconds. The port is free at once. A second close does nothing."""
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        opening.cancel()
+        await asyncio.wait({opening})
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        http, self._http = self._http, None
+        if http is not None:
+            await _hang_up(http)
+
+    # ------------------------------------------------------------------------------------- listening
+
+    async def _open(self, port: int, tried: asyncio.Event) -> None:
+        failed = False
+        while True:
+            try:
+                await self._listen(port)
+                break
+            except Exception as error:  # noqa: BLE001 - an OSError but for a host name that has no encoding
+                if not failed:
+                    _log.warning("cannot listen on %s:%s, goes on trying: %s", self._settings.host, port, error)
+                failed = True
+            tried.set()
+            await asyncio.sleep(RETRY_SECONDS)
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        _log.info("metrics at http://%s:%s%s", host, self.port, self._settings.metrics_path)
+        tried.set()
+
+    async def _listen(self, port: int) -> None:
+        """Bind and listen. A name with several addresses gets the same port on each of them, a free one too."""
+        listener = await self._bind(port)
+        ports = {socket.getsockname()[1] for socket in listener.sockets}
+        if len(ports) > 1:
+            listener.close()
+            listener = await self._bind(ports.pop())
+        self._listener = listener
+        try:
+            await listener.start_serving()
+        except OSError:
+            self._listener = None
+            listener.close()
+            raise
+
+    async def _bind(self, port: int) -> asyncio.Server:
+        # not serving yet: a close in the middle of create_server would otherwise leave a socket that nobody knows;
+        # SO_REUSEADDR is asyncio's default where it means what we want, which it does not on Windows
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._connection, self._settings.host, port, start_serving=False)
+
+    def _connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection. In a full house the oldest that asks nothing has to go."""
+        if self._http is None:  # closed, and accepted right before
+            return _Refused()
+        transports = {each: each.transport for each in self._http.connections if each.transport is not None}
+        if len(transports) >= CONNECTIONS:
+            idle = next((transport for each, transport in transports.items() if each not in self._busy), None)
+            if idle is None:
+                return _Refused()
+            idle.abort()
+        return self._http()
+
+    # ------------------------------------------------------------------------------------- answering
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        self._busy.add(protocol)
+        try:
+            return await self._route(request)
+        finally:
+            self._busy.discard(protocol)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = self._routes.get(request.path)
+        if handler is not None and request.method in METHODS:
+            return await handler(request)
+        text = f"404: nothing here; the metrics are at {self._settings.metrics_path}"
+        reply = Reply.text(text, status=404) if handler is None else Reply.not_allowed()
+        await reply.send(request)
+        return reply
+
+    async def _index(self, request: web.BaseRequest) -> web.StreamResponse:
+        page = _INDEX.format(version=html.escape(VERSION), path=html.escape(self._settings.metrics_path))
+        reply = Reply([page.encode()], headers={"Content-Type": "text/html; charset=utf-8"})
+        await reply.send(request)
+        return reply
+
+
+class _Request(web.BaseRequest):
+    """A request whose answers do not say what software wrote them, those of aiohttp itself included."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers.pop("Server", None)
+
+
+def _request(*parts: Any) -> web.BaseRequest:
+    arguments: tuple[Any, ...] = (*parts, asyncio.get_running_loop())
+    return _Request(*arguments)
+
+
+class _Refused(asyncio.Protocol):
+    """A connection for which there is no place."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        typing.cast("asyncio.Transport", transport).abort()
+
+
+if typing.TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter
+
+
+class _Quiet(_Adapter):
+    """aiohttp logs the garbage of any port scanner as an error, with a traceback; here that is for debugging only."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        level = logging.DEBUG if isinstance(exc_info, HttpProcessingError) else logging.ERROR
+        self.log(level, msg, *args, exc_info=exc_info, **kwargs)
+
+
+async def _hang_up(http: web.Server) -> None:
+    """End every connection: the idle ones at once, the others after their grace."""
+    await asyncio.sleep(0)  # a connection that was accepted right before is made now
+    transports = [each.transport for each in http.connections]
+    http.pre_shutdown()
+    await http.shutdown(GRACE_SECONDS)
+    for transport in transports:
+        if transport is not None:
+            transport.abort()  # a closed transport waits for a client that may never read
+    await asyncio.sleep(0)
