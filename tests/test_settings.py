@@ -1,0 +1,383 @@
+"""The settings: from arguments and from the environment, and what is said of those that are not allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from argus_exporter.settings import DISABLEABLE, UNSET, SettingError, Settings, default_state_dir, variable_of
+
+NAMES = [field.name for field in dataclasses.fields(Settings)]
+
+# name, what the environment says, what it means
+ACCEPTED = [
+    ("host", "0.0.0.0", "0.0.0.0"),  # noqa: S104 - it is the meaning that is tested
+    ("host", " ::1 ", "::1"),
+    ("host", "[::1]", "::1"),
+    ("host", "fe80::1%eth0", "fe80::1%eth0"),
+    ("host", "localhost", "localhost"),
+    ("host", "pod-1.bots.svc.", "pod-1.bots.svc."),
+    ("host", "under_score", "under_score"),
+    ("host", "3com.example", "3com.example"),
+    ("port", "0", 0),
+    ("port", " 65535 ", 65535),
+    ("port", "OFF", None),
+    ("metrics_path", "/a/b.c_d~e-f", "/a/b.c_d~e-f"),
+    ("metrics_path", "/metrics/", "/metrics/"),
+    ("metrics_path", "/.hidden", "/.hidden"),
+    ("metrics_path", "/..a", "/..a"),
+    ("bot", " Mein Bot é ", "Mein Bot é"),
+    ("bot", "x" * 128, "x" * 128),
+    ("cluster", "3", "3"),
+    ("disable", "loop, Shards,,", frozenset({"loop", "shards"})),
+    ("user_registry", "off", False),
+    ("user_registry", "No", False),
+    ("user_registry", "0", False),
+    ("user_registry", "false", False),
+    ("short_circuit", "ON", True),
+    ("short_circuit", "yes", True),
+    ("short_circuit", "1", True),
+    ("short_circuit", "true", True),
+    ("stall_seconds", "0.05", 0.05),
+    ("stall_seconds", "3600", 3600.0),
+    ("session_limit_interval", "off", None),
+    ("session_limit_interval", "10", 10.0),
+    ("session_limit_interval", "86400", 86400.0),
+    ("state_dir", "off", None),
+    ("state_dir", "/var/lib/bot", Path("/var/lib/bot")),
+    ("state_dir", "relative", Path("relative")),
+]
+
+REFUSED = {
+    "host": [
+        "0",
+        "1.2.3",
+        "999.1.1.1",
+        "a.0",
+        "-a",
+        "a.-b",
+        "*",
+        "a b",
+        "a:1",
+        "http://a",
+        "::g",
+        "[::1",
+        "fe80::1%a b",
+    ],
+    "port": ["-1", "65536", "9191.0", "http", "0x1", "1 2", "9" * 5000, "tcp:/x"],
+    "metrics_path": ["metrics", "/", "/a//b", "/a b", "/{x}", "/a?b", "/..", "/a/./b", "/a/../b", "/é", "/a\nb"],
+    "bot": ["a\nb", "x" * 129, "nul\0", "\ud800", "a\x85b", "a\u2028b"],
+    "cluster": ["a\tb", "x" * 129],
+    "disable": ["exporter", "registry", "gateway;loop", "everything"],
+    "user_registry": ["maybe", "2", "onn"],
+    "short_circuit": ["", "None", "o n"],
+    "stall_seconds": ["0.049", "3601", "nan", "inf", "-1", "1s", "off"],
+    "session_limit_interval": ["9.9", "86401", "never", "nan"],
+    "state_dir": ["/a\0b", "~no-such-user-anywhere/x"],
+}
+ALLOWED = {
+    "host": "an IP address or a host name, such as 127.0.0.1 or 0.0.0.0",
+    "port": "a port from 1 to 65535, 0 for a free one, or off",
+    "metrics_path": "a path such as /metrics, of letters, digits and . _ ~ - /",
+    "bot": "printable text of at most 128 characters",
+    "cluster": "printable text of at most 128 characters",
+    "disable": "nouns out of gateway, shards, loop, process, with commas between",
+    "user_registry": "on or off",
+    "short_circuit": "on or off",
+    "stall_seconds": "seconds from 0.05 to 3600",
+    "session_limit_interval": "seconds from 10 to 86400, or off",
+    "state_dir": "the path of a directory, or off",
+}
+WRONG_TYPES = {
+    "host": [None, 0, b"127.0.0.1", True],
+    "port": [True, b"9191", 80.5, [80], 10**5000, -(10**5000)],
+    "metrics_path": [None, b"/metrics", 1],
+    "bot": [None, b"bot", True, ["bot"], 10**5000],
+    "cluster": [None, False],
+    "disable": [None, 5, b"loop", [b"loop"], ["loop", None]],
+    "user_registry": [None, 2, b"on", [], 1.5],
+    "short_circuit": [None],
+    "stall_seconds": [None, True, b"1", [1], 10**400, float("nan")],
+    "session_limit_interval": [True, b"60", [], float("inf")],
+    "state_dir": [5, b"/tmp", True, [], ""],
+}
+
+
+def refusal(name: str, shown: str) -> str:
+    return rf"\A{variable_of(name)}={re.escape(shown)} is not allowed: {re.escape(ALLOWED[name])}\Z"
+
+
+def test_the_defaults_open_nothing_to_the_network() -> None:
+    defaults = Settings.load({})
+    assert dataclasses.replace(defaults, state_dir=None) == Settings(
+        host="127.0.0.1",
+        port=9191,
+        metrics_path="/metrics",
+        bot="",
+        cluster="",
+        disable=frozenset(),
+        user_registry=True,
+        short_circuit=True,
+        stall_seconds=1.0,
+        session_limit_interval=600.0,
+        state_dir=None,
+    )
+    assert defaults == Settings()
+    assert defaults.state_dir == Path(default_state_dir()).expanduser()
+
+
+def test_every_setting_has_a_test_of_what_is_refused() -> None:
+    assert list(REFUSED) == list(ALLOWED) == list(WRONG_TYPES) == NAMES
+    assert {name for name, _, _ in ACCEPTED} == set(NAMES)
+
+
+@pytest.mark.parametrize(("name", "text", "meaning"), ACCEPTED)
+def test_a_setting_is_read_from_the_environment_and_from_the_argument(name: str, text: str, meaning: object) -> None:
+    assert getattr(Settings.load({variable_of(name): text}), name) == meaning
+    assert getattr(Settings(**{name: text}), name) == meaning  # type: ignore[arg-type]
+    assert getattr(Settings.load({}, **{name: text}), name) == meaning
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in REFUSED.items() for text in texts])
+def test_a_wrong_value_is_refused_in_one_line_that_names_all(name: str, text: str) -> None:
+    shown = repr(text) if len(repr(text)) <= 100 else f"{repr(text)[:100]}…"
+    with pytest.raises(SettingError, match=refusal(name, shown)):
+        Settings(**{name: text})  # type: ignore[arg-type]
+    if text:
+        with pytest.raises(SettingError, match=refusal(name, shown)):
+            Settings.load({variable_of(name): text})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_argument_of_a_wrong_type_is_refused_in_the_same_words(name: str) -> None:
+    for value in WRONG_TYPES[name]:  # not parametrized: pytest cannot write an int of 5000 digits
+        with pytest.raises(
+            SettingError, match=rf"\A{variable_of(name)}=.* is not allowed: {re.escape(ALLOWED[name])}\Z"
+        ):
+            Settings(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meaning"),
+    [
+        ("port", None, None),
+        ("port", 8080, 8080),
+        ("cluster", 3, "3"),
+        ("disable", ["loop"], frozenset({"loop"})),
+        ("disable", (), frozenset()),
+        ("user_registry", 0, False),
+        ("user_registry", False, False),
+        ("short_circuit", True, True),
+        ("stall_seconds", 2, 2.0),
+        ("session_limit_interval", None, None),
+        ("state_dir", None, None),
+        ("state_dir", Path("/var/lib"), Path("/var/lib")),
+    ],
+)
+def test_an_argument_may_be_of_its_own_type(name: str, value: object, meaning: object) -> None:
+    assert getattr(Settings(**{name: value}), name) == meaning  # type: ignore[arg-type]
+
+
+def test_an_argument_wins_over_the_environment_even_over_a_wrong_one() -> None:
+    assert Settings.load({"ARGUS_PORT": "81", "ARGUS_BOT": "b"}, port=82) == Settings(port=82, bot="b")
+    assert Settings.load({"ARGUS_PORT": "wrong"}, port=None).port is None
+
+
+def test_the_real_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_BOT", "from the environment")
+    assert Settings.load().bot == "from the environment"
+    assert Settings().bot == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
+    assert Settings.load({variable_of(name): text}) == Settings()
+
+
+def test_an_unknown_argument_is_named() -> None:
+    with pytest.raises(TypeError, match="'prot'"):
+        Settings.load({}, prot=80)
+    with pytest.raises(TypeError, match="'prot'"):
+        Settings(prot=80)  # type: ignore[call-arg]
+
+
+def test_settings_that_were_parsed_are_taken_again_unchanged() -> None:
+    chosen = Settings(port="off", disable="loop", session_limit_interval="off", state_dir="off", host="[::1]")  # type: ignore[arg-type]
+    assert dataclasses.replace(chosen) == chosen
+    assert dataclasses.replace(Settings()) == Settings()
+
+
+# ------------------------------------------------------------------------------------------------ any text at all
+
+hostile = st.text(st.characters(exclude_categories=())) | st.sampled_from(
+    [
+        "\n",
+        "off\n",
+        "9191\n",
+        "/metrics\n",
+        "\r\n",
+        "a\nb",
+        "\u2028",
+        "~",
+        "~x",
+        "..",
+        "1_0",
+        "٣",
+        "1e400",
+        "[]",
+        "[",
+        "%",
+        "::%\n",
+    ]
+)
+
+
+@settings(deadline=None)
+@example("host", "a" * 100_000)
+@example("disable", "," * 100_000)
+@example("metrics_path", "/a" * 50_000 + "!")
+@example("host", "a." * 50_000)
+@given(st.sampled_from(NAMES), hostile)
+def test_any_text_is_taken_or_refused_in_one_short_line_and_nothing_else(name: str, text: str) -> None:
+    try:
+        Settings.load({variable_of(name): text})
+    except SettingError as error:
+        message = str(error)
+        assert message.isprintable()
+        assert len(message) < 300
+        assert message.startswith(f"{variable_of(name)}=")
+        assert message.endswith(f" is not allowed: {ALLOWED[name]}")
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["host", "metrics_path", "bot", "cluster"]), hostile)
+def test_any_text_that_is_taken_is_printable(name: str, text: str) -> None:
+    try:
+        taken = getattr(Settings.load({variable_of(name): text}), name)
+    except SettingError:
+        return
+    assert taken.isprintable()
+
+
+def test_a_value_whose_repr_has_several_lines_still_makes_one() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "first\nsecond \ud800"
+
+    with pytest.raises(SettingError, match=r"\AARGUS_HOST=first\\nsecond \\ud800 is not allowed: [^\n]*\Z"):
+        Settings(host=Odd())  # type: ignore[arg-type]
+
+
+def test_a_value_too_long_to_be_written_is_named_by_its_type() -> None:
+    with pytest.raises(SettingError, match=r"\AARGUS_PORT=<int> is not allowed"):
+        Settings(port=10**5000)
+
+
+# ------------------------------------------------------------------------------------------------ Kubernetes
+
+
+@pytest.mark.parametrize(
+    "link", ["tcp://10.0.0.1:9191", "udp://[fd00::1]:53", "sctp://10.0.0.1:1", " tcp://10.0.0.1:9191"]
+)
+def test_a_service_link_of_kubernetes_is_left_alone_with_one_warning(
+    link: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = {"ARGUS_SERVICE_HOST": "10.0.0.1", "ARGUS_SERVICE_PORT": "9191", "ARGUS_PORT_9191_TCP": link}
+    assert Settings.load({"ARGUS_PORT": link, **others}) == Settings()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"ARGUS_PORT={link!r} is a service link of Kubernetes, not a setting: left alone"
+
+
+def test_a_service_link_cannot_write_lines_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    Settings.load({"ARGUS_PORT": "tcp://x\nERROR forged"})
+    assert caplog.records[0].getMessage().isprintable()
+
+
+def test_a_service_link_given_as_an_argument_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"ARGUS_PORT='tcp://10\.0\.0\.1:9191' is not allowed"):
+        Settings(port="tcp://10.0.0.1:9191")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ the state directory
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "fallback"),
+    [
+        ("linux", "XDG_STATE_HOME", "~/.local/state"),
+        ("freebsd14", "XDG_STATE_HOME", "~/.local/state"),
+        ("darwin", "XDG_STATE_HOME", "~/Library/Application Support"),
+        ("win32", "LOCALAPPDATA", "~/AppData/Local"),
+    ],
+)
+def test_state_is_kept_where_the_platform_keeps_it(
+    platform: str, variable: str, fallback: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_state_dir(platform) == str(Path(fallback) / "argus_exporter")
+    for not_absolute in ("", "relative"):
+        monkeypatch.setenv(variable, not_absolute)
+        assert default_state_dir(platform) == str(Path(fallback) / "argus_exporter")
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert default_state_dir(platform) == str(tmp_path / "argus_exporter")
+
+
+def test_the_state_directory_is_that_of_the_platform_by_default() -> None:
+    assert default_state_dir() == default_state_dir(sys.platform)
+    assert Settings(state_dir=" Auto ").state_dir == Settings().state_dir  # type: ignore[arg-type]
+
+
+def test_a_home_directory_is_put_in_for_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Settings(state_dir="~/state").state_dir == tmp_path / "state"  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no /etc/passwd")
+def test_a_container_user_without_a_home_directory_does_without_a_state_directory() -> None:
+    code = (
+        "import os, pwd\n"
+        "pwd.getpwuid = {}.__getitem__  # nobody is known\n"
+        "from argus_exporter.settings import Settings, SettingError\n"
+        "print(Settings().state_dir)\n"
+        "try: Settings(state_dir='~/x')\n"
+        "except SettingError as error: print(error)\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_STATE_HOME"}}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    assert done.stdout == "None\nARGUS_STATE_DIR='~/x' is not allowed: the path of a directory, or off\n"
+    assert done.stderr == "ARGUS_STATE_DIR is off: no home directory is known\n"
+
+
+# ------------------------------------------------------------------------------------------------ how they are told
+
+
+def test_every_setting_says_what_it_is_for_and_what_is_allowed() -> None:
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["help"].endswith(".")
+        assert field.metadata["allowed"] == ALLOWED[field.name]
+        assert field.metadata["shown"]
+
+
+def test_the_defaults_are_shown_as_they_would_be_set() -> None:
+    shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(Settings)}
+    told = {name: text for name, text in shown.items() if text not in {UNSET, "the user's state directory"}}
+    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "state_dir"]
+    assert Settings.load({variable_of(name): text for name, text in told.items()}) == Settings()
+
+
+def test_the_names_of_the_variables_are_those_of_the_arguments() -> None:
+    assert variable_of("metrics_path") == "ARGUS_METRICS_PATH"
+    assert set(DISABLEABLE) == {"gateway", "shards", "loop", "process"}
