@@ -104,7 +104,7 @@ class Family(Generic[Cell]):
         self._names = metric.label_names
         self._overflow = overflow
         # dicts, because a set of a few thousand strings takes three times the memory of a dict of them
-        self._known: tuple[dict[str, None], ...] = tuple(dict.fromkeys(label.values) for label in metric.labels)
+        self._known: tuple[dict[str, str], ...] = tuple({name: name for name in each.values} for each in metric.labels)
         self._shadowed = {i: constant[name] for i, name in enumerate(metric.label_names) if name in constant}
 
     def labels(self, *values: str) -> Cell:
@@ -153,12 +153,13 @@ class Family(Generic[Cell]):
 
     def _admit(self, position: int, value: str) -> str:
         label, known = self.metric.labels[position], self._known[position]
-        if value in known or value == OTHER or position in self._shadowed:
+        if value == OTHER or position in self._shadowed:
             return value
-        if label.values or len(known) >= label.bound:
-            return OTHER
-        known[value] = None
-        return value
+        if value not in known:
+            if label.values or len(known) >= label.bound:
+                return OTHER
+            known[value] = value
+        return known[value]  # one string for all series: it would be a quarter of a series' memory
 
 
 def _printable(value: str) -> str:

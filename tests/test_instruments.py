@@ -176,6 +176,13 @@ def test_a_label_with_known_values_and_room_for_more_stays_closed() -> None:
     assert list(family.cells) == [("other",)]
 
 
+def test_series_share_the_strings_of_their_label_values() -> None:
+    family = Instruments().counter(PAIRED)
+    for second in "xyz":
+        family.labels(str(1000), second)
+    assert len({id(first) for first, _ in family.cells}) == 1
+
+
 def test_only_the_label_that_overflows_folds() -> None:
     metric = Counter("test_mixed_total", "Mixed.", "gateway", (FREE, CLOSED))
     family = Instruments().counter(metric)
