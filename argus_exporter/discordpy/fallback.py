@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing
 
+from argus_exporter.discordpy.dispatch import checking
+
 if typing.TYPE_CHECKING:
     from argus_exporter.discordpy.view import ClientView
 
@@ -19,7 +21,7 @@ class Fallback:
     def start(self) -> None:
         """Park on the events that stand for the gateway's."""
         view = self._view
-        view.on("socket_event_type", self._count)
+        view.on_check("socket_event_type", checking(view.events, self._rare))
         if view.is_sharded:
             view.on("shard_connect", self._connected)
             view.on("shard_resumed", self._resumed)
@@ -33,12 +35,8 @@ class Fallback:
             ready = ws.sequence is not None
             self._opened(ws.shard_id or 0, ready=ready)
 
-    def _count(self, event: str) -> None:
-        cell = self._view.events.get(event)
-        if cell is not None:
-            cell.value += 1
-        else:
-            self._view.tell(lambda listener: listener.counted(event))
+    def _rare(self, event: object) -> None:
+        self._view.tell(lambda listener: listener.counted(event))
 
     def _opened(self, shard_id: int, *, ready: bool = False, resuming: bool = False) -> None:
         self._view.tell(lambda listener: listener.opened(shard_id, resuming=resuming, ready=ready))

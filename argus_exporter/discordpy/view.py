@@ -148,6 +148,10 @@ class ClientView:
             self.guard("gateway", callback, *arguments)
             return False
 
+        self.on_check(event, check)
+
+    def on_check(self, event: str, check: Callable[..., bool]) -> None:
+        """As :meth:`on`, for a check of one's own, which must not raise and never says yes."""
         waiting: Coroutine[Any, Any, Any] = self.client.wait_for(event, check=check)
         task = asyncio.get_running_loop().create_task(waiting, name=f"argus_exporter:{event}")
         self._parked.append((event, check, task))
