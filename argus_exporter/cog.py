@@ -67,7 +67,7 @@ class ArgusExporter(commands.Cog):
     """
 
     def __init__(
-        self, bot: commands.Bot | commands.AutoShardedBot, settings: Settings | None = None, **options: Any
+        self, bot: commands.Bot | commands.AutoShardedBot, /, settings: Settings | None = None, **options: Any
     ) -> None:
         self.exporter: Final = ClientExporter(bot, settings, **options)
 
