@@ -60,7 +60,7 @@ class ArgusExporter(commands.Cog):
     """The Cog that ``load_extension("argus_exporter")`` adds.
 
     It can be added by hand too: ``await bot.add_cog(ArgusExporter(bot, settings=Settings(port=9300)))``. Counters
-    start at 0 when it is loaded, and again at each reload, as after a restart of the process: Prometheus sees a counter reset.
+    start at 0 when it is loaded, and again at each reload, as after a restart of the process: Prometheus sees a reset.
 
     :param settings: where not given, they are read from the environment and from ``options``, which win.
     :raises SettingError: if a value is not allowed.

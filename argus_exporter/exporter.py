@@ -45,7 +45,7 @@ class Exporter:
     :raises SettingError: if a value is not allowed.
     """
 
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:  # noqa: ANN401 - one a setting
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         if settings is not None and options:
             msg = "give either settings or single options, not both"
             raise TypeError(msg)
@@ -75,7 +75,7 @@ class Exporter:
         return self._server.port
 
     @property
-    def handler(self) -> Any:  # noqa: ANN401 - aiohttp's handler type
+    def handler(self) -> Any:
         """A handler for an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``."""
         return self._page.handler
 

@@ -73,7 +73,9 @@ async def logged_in(client: discord.Client, sim: Simulator, shards: int = 1) -> 
     with point_at(sim.url):
         running = asyncio.create_task(client.start(sim.token))
         try:
-            await sim.wait_for_shards(shards)
+            await until(lambda: running.done() or len(sim.sessions) >= shards)
+            if running.done():
+                running.result()
             await asyncio.wait_for(client.wait_until_ready(), 10)
             yield running
         finally:

@@ -1,1 +1,21 @@
 """The collectors, in plain sight. One noun, one file."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.collectors.gateway import GatewayCollector
+from argus_exporter.collectors.loop import LoopCollector
+from argus_exporter.collectors.process import ProcessCollector
+from argus_exporter.collectors.shards import ShardsCollector
+
+PROCESS_COLLECTORS: Final[tuple[type[Collector], ...]] = (LoopCollector, ProcessCollector)
+"""What needs no client: they run in manual mode too."""
+
+CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (GatewayCollector, ShardsCollector)
+"""What watches a discord.py client."""
+
+COLLECTORS: Final = (*CLIENT_COLLECTORS, *PROCESS_COLLECTORS)
+
+__all__ = ("CLIENT_COLLECTORS", "COLLECTORS", "PROCESS_COLLECTORS", "Collector", "Context")
