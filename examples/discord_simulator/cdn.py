@@ -44,6 +44,6 @@ class Cdn:
             return web.Response(status=404)
         return web.Response(body=content, content_type="application/octet-stream")
 
-    async def image(self, request: web.Request) -> web.Response:
+    async def image(self, _: web.Request) -> web.Response:
         """An image, whatever is asked for."""
         return web.Response(body=IMAGE, content_type="image/png")

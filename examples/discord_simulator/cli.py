@@ -266,9 +266,9 @@ def _ask(options: argparse.Namespace, method: str, path: str, body: dict[str, An
     """Ask a running simulator."""
     data = None if body is None else json.dumps(body).encode()
     url = f"{options.url.rstrip('/')}/control/{path}"
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310  the user names it
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  the user names the address
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  the user names it
             return cast("dict[str, Any]", json.load(answer))
     except urllib.error.HTTPError as problem:
         with problem:

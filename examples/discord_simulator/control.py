@@ -128,5 +128,5 @@ async def _body(request: web.Request) -> Json:
     text = await request.text()
     given: Any = json.loads(text) if text else {}
     if not isinstance(given, dict):
-        raise ValueError("the body must be a JSON object")  # noqa: TRY004  the caller's text is wrong, not its type
+        raise ValueError("the body must be a JSON object")  # noqa: TRY004  the caller's text is wrong
     return given  # pyright: ignore[reportUnknownVariableType]

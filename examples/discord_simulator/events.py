@@ -1,7 +1,7 @@
 """Every gateway event that can be sent by name, as a function that makes its payload.
 
-Source: Discord's docs, events/gateway-events. To add one, write a function with `@event("NAME")`: it gets the scene (the
-world, who and where, what the caller set) and returns the payload; the caller's fields are set on top of it.
+Source: Discord's docs, events/gateway-events. To add one, write a function with `@event("NAME")`: it gets the scene
+(the world, who and where, what the caller set) and returns the payload; the caller's fields are set on top of it.
 """
 
 from __future__ import annotations
@@ -329,7 +329,7 @@ def guild_role_update(scene: Scene) -> Json:
 def guild_role_delete(scene: Scene) -> Json:
     """A role is deleted."""
     guild = scene.guild
-    role_id = int(scene.given.get("role_id", guild.role(0)["id"]))
+    role_id = int(str(scene.given.get("role_id") or guild.role(0)["id"]))
     guild.roles.pop(role_id, None)
     return {"role_id": str(role_id)} | scene.in_guild
 
@@ -368,8 +368,8 @@ def guild_delete(scene: Scene) -> Json:
 def guild_emojis_update(scene: Scene) -> Json:
     """An emoji is added."""
     guild = scene.guild
-    emoji = {"id": str(scene.world.ids.new()), "name": "new", "roles": [], "require_colons": True, "managed": False}
-    guild.emojis.append(emoji | {"animated": False, "available": True})
+    emoji: Json = {"id": str(scene.world.ids.new()), "name": "new", "roles": [], "require_colons": True}
+    guild.emojis.append(emoji | {"managed": False, "animated": False, "available": True})
     return {"emojis": guild.emojis} | scene.in_guild
 
 
@@ -421,7 +421,7 @@ def rate_limited(scene: Scene) -> Json:
 
 @event("INTERACTION_CREATE")
 def interaction_create(scene: Scene) -> Json:
-    """Someone uses one of the synced slash commands that need no options; if there is none, clicks an unknown button."""
+    """Someone uses a synced slash command that needs no options; without one, clicks a button unknown to the bot."""
     names = _runnable(scene.interactions.commands, scene.place)
     path = str(scene.given.pop("command", "")) or (scene.stage.rng.choice(names) if names else "")
     if not path:

@@ -1,8 +1,8 @@
-"""What can go wrong, by name. Each incident is one function: what comes before its `yield` breaks, what comes after heals.
+"""What can go wrong, by name. An incident is one function: what comes before its `yield` breaks, what follows heals.
 
-To add one: write an async generator function with `@incident()`. Its name is the incident's name, its docstring the help,
-its keyword parameters (int, float, str, bool; with defaults) are what users may set. Nothing else has to change: the
-command line, the control endpoint and the README's table read the list.
+To add one, write an async generator function with `@incident()`. Its name is the incident's name, its docstring the help,
+its parameters (int, float, str, bool; with defaults) are what users may set. Nothing else has to change: the command
+line, the control endpoint and the README's table read the list.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -177,7 +177,7 @@ def _connections(sim: Simulator, shard: int) -> list[Connection]:
 
 
 @asynccontextmanager
-async def _again_and_again(every: float, work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+async def _again_and_again(every: float, work: Callable[[], Awaitable[object]]) -> AsyncGenerator[None, None]:
     async def repeat() -> None:
         while True:
             await work()
@@ -194,7 +194,7 @@ async def _again_and_again(every: float, work: Callable[[], Awaitable[object]]) 
 @asynccontextmanager
 async def _answering(
     sim: Simulator, answer: Callable[[Route, web.Request], web.Response | None]
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None, None]:
     sim.rest.faults.answers.append(answer)
     try:
         yield

@@ -246,10 +246,16 @@ def _data(command: Json) -> Json:
 
 
 def _declared(command: Json, subs: Sequence[str]) -> dict[str, int]:
-    options: list[Json] = command.get("options", [])
+    no_options: list[Json] = []
+    options = _options_of(command)
     for sub in subs:
-        options = next((option.get("options", []) for option in options if option["name"] == sub), [])
+        options = next((_options_of(option) for option in options if option["name"] == sub), no_options)
     return {option["name"]: option["type"] for option in options}
+
+
+def _options_of(command: Json) -> list[Json]:
+    options: list[Json] = command.get("options", [])
+    return options
 
 
 def _kind_of(value: object) -> int:

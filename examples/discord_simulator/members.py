@@ -25,8 +25,7 @@ def guild_create(guild: Guild, intents: int, large: int) -> Json:
 
 async def answer(gateway: Gateway, session: Session, data: Json) -> None:
     """Answer op 8 with GUILD_MEMBERS_CHUNK events of a thousand members each, or with RATE_LIMITED."""
-    asked = data["guild_id"]
-    guild_id = int(asked[0] if isinstance(asked, list) else asked)
+    guild_id = _ids(data["guild_id"])[0]
     whole = not data.get("user_ids") and data.get("query") == "" and not data.get("limit")
     wait = gateway.members_wait(guild_id) if whole else 0.0
     if wait:
@@ -48,13 +47,18 @@ def rate_limited(guild_id: int, wait: float, nonce: str | None) -> Json:
 
 
 def _found(guild: Guild, data: Json) -> list[Json]:
-    wanted = data.get("user_ids")
+    wanted = _ids(data.get("user_ids"))
     if wanted:
-        ids = [int(user) for user in (wanted if isinstance(wanted, list) else [wanted])]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        return [guild.members[user] for user in ids if user in guild.members]
+        return [guild.members[user] for user in wanted if user in guild.members]
     start = str(data.get("query", "")).lower()
     found = [member for member in guild.members.values() if member["user"]["username"].lower().startswith(start)]
     return found[: data.get("limit") or None]
+
+
+def _ids(given: Any) -> list[int]:
+    """Read one id, a list of them, or None."""
+    several: list[Any] = given if isinstance(given, list) else [given] if given else []
+    return [int(one) for one in several]
 
 
 def _chunks(guild: Guild, found: list[Json], data: Json) -> list[Json]:
@@ -65,7 +69,7 @@ def _chunks(guild: Guild, found: list[Json], data: Json) -> list[Json]:
 
 def _chunk(guild: Guild, part: list[Json], number: int, count: int, data: Json, presences: dict[str, Any]) -> Json:
     known = {member["user"]["id"] for member in part}
-    missing = [str(user) for user in data.get("user_ids") or [] if str(user) not in known]
+    missing = [str(user) for user in _ids(data.get("user_ids")) if str(user) not in known]
     return {
         "guild_id": str(guild.id),
         "members": part,

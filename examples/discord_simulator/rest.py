@@ -62,6 +62,10 @@ class Request:
     scope: str | None = None
     """The `X-RateLimit-Scope` of a 429."""
 
+    def is_a(self, kind: type) -> bool:
+        """Whether the body is an object (dict) or a list."""
+        return isinstance(self.json, kind)
+
 
 @dataclass(frozen=True)
 class Route:
@@ -124,12 +128,12 @@ class Call:
     @property
     def json(self) -> Json:
         """The body, an empty one for none."""
-        return cast("Json", self.seen.json) if isinstance(self.seen.json, dict) else {}
+        return cast("Json", self.seen.json) if self.seen.is_a(dict) else {}
 
     @property
     def items(self) -> list[Json]:
         """The body where it is a list."""
-        return cast("list[Json]", self.seen.json) if isinstance(self.seen.json, list) else []
+        return cast("list[Json]", self.seen.json) if self.seen.is_a(list) else []
 
     def dispatch(self, name: str, data: Json, guild_id: int | None) -> None:
         """Send the event that this request causes."""

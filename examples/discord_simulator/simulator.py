@@ -28,7 +28,7 @@ from .traffic import MIX, Traffic
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
     from types import TracebackType
 
     from .payloads import Json
@@ -154,13 +154,13 @@ class Simulator:
         """The guilds' ids, by index."""
         return list(self.world.guilds)
 
-    async def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109  as asyncio.wait_for names it
         """Wait until a condition holds. Raises TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while not condition():
                 await asyncio.sleep(0.002)
 
-    async def wait_for_shards(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def wait_for_shards(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109  as asyncio.wait_for names it
         """Wait until `count` shards have a live session and everything so far is written to them."""
         await self.wait_for(lambda: len(self.sessions) >= count, timeout)
         await self.flush()
@@ -170,7 +170,7 @@ class Simulator:
         await self.gateway.drained()
 
     async def dispatch(self, event: str, data: Json, *, shard_id: int | None = None, guild: int | None = None) -> int:
-        """Send a raw event: to a shard, else to the shard of a guild or of `data`'s guild. How many sessions took it."""
+        """Send a raw event to a shard, or to the shard of a guild or of `data`'s guild; how many sessions took it."""
         guild_id = self.world.guild(guild).id if guild is not None else int(data.get("guild_id") or 0) or None
         slim = json.dumps(without_content(data)) if event.startswith("MESSAGE_") and guild_id else None
         took = self.gateway.fan_out(event, json.dumps(data), guild_id, shard_id=shard_id, slim=slim)
@@ -340,9 +340,11 @@ class Simulator:
         return await self.incidents.start(name, seconds=seconds, **parameters)
 
     @asynccontextmanager
-    async def during(self, name: str, **parameters: object) -> AsyncIterator[Running]:
+    async def during(
+        self, name: str, *, seconds: float | None = None, **parameters: object
+    ) -> AsyncGenerator[Running, None]:
         """Let an incident last for the length of a block."""
-        running = await self.incidents.start(name, **parameters)
+        running = await self.incidents.start(name, seconds=seconds, **parameters)
         try:
             yield running
         finally:
@@ -390,7 +392,7 @@ class Simulator:
     @asynccontextmanager
     async def traffic(
         self, rate: float, *, mix: Mapping[str, float] | None = None, seed: int = 1
-    ) -> AsyncIterator[Traffic]:
+    ) -> AsyncGenerator[Traffic, None]:
         """Traffic for the length of a block."""
         traffic = self._new_traffic(mix, seed)
         traffic.start(rate)

@@ -53,9 +53,9 @@ def fixed(seed: int, number: int) -> int:
 
 
 def guild(seed: int, index: int) -> int:
-    """The id of guild `index`: it lives on shard `index % n` of n shards for 1–16, 18, 20, 24, 25, 32, 48, 50, 64, 100 …
+    """Give guild `index` its id: it lives on shard `index % n` of n shards for n up to 16, 18, 20, 24, 25, 32, 48, 50.
 
-    Any n that divides 57,657,600, so that tests and demos know where a guild is without searching for it.
+    Also for 64, 100, 128 and any other n that divides 57,657,600, so that tests and demos know where a guild is.
     """
     slot = (index * 1_931 + seed * 97) % _GUILD_SLOTS
     base = -(-_START // _GUILD_STRIDE) + slot

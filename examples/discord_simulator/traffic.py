@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .gateway import Gateway
-    from .world import World
     from .interactions import Place
+    from .world import World
 
 MIX: Mapping[str, float] = {
     "PRESENCE_UPDATE": 0.55,

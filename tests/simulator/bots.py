@@ -10,6 +10,7 @@ from typing import Any
 
 import discord
 from discord import app_commands
+
 from examples.discord_simulator import Simulator, point_at
 
 
@@ -33,7 +34,7 @@ class Bot(discord.AutoShardedClient):
         super().dispatch(event, *args)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        raise
+        raise  # noqa: PLE0704  discord.py calls this while the exception is handled
 
     def last(self, event: str) -> Any:
         """What the newest dispatch of an event carried: its only argument, or all of them."""
@@ -56,10 +57,13 @@ async def connected(sim: Simulator, *, ready: bool = True, **options: Any) -> As
             yield bot
         finally:
             await bot.close()
+            # While a shard cannot be launched discord.py tries for ever, even after close.
+            await asyncio.wait([task], timeout=2)
+            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Any, sim: Simulator, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+async def until(condition: Any, sim: Simulator, timeout: float = 10.0) -> None:  # noqa: ASYNC109  as asyncio.wait_for names it
     await sim.wait_for(condition, timeout)
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+
 from examples.discord_simulator import Simulator
 
 

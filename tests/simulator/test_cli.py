@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.cli import main
 from examples.discord_simulator.incidents import INCIDENTS

@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.incidents import INCIDENTS
-
 from tests.simulator.bots import connected, until
 
 Ask = Callable[..., Coroutine[Any, Any, tuple[int, Any]]]

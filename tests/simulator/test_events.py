@@ -7,9 +7,9 @@ from typing import Any
 
 import discord
 import pytest
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.events import EVENTS
-
 from tests.simulator.bots import Bot, connected, until
 
 Check = Callable[[Any, dict[str, Any]], bool]

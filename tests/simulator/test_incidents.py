@@ -7,9 +7,9 @@ import time
 import discord
 import pytest
 from discord import app_commands
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.incidents import INCIDENTS
-
 from tests.simulator.bots import Bot, connected, settled, until
 
 

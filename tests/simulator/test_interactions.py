@@ -10,9 +10,9 @@ from typing import Any
 import discord
 import pytest
 from discord import app_commands
+
 from examples.discord_simulator import QUICK, Simulator
 from examples.discord_simulator.interactions import Interaction
-
 from tests.simulator.bots import Bot, connected, until
 
 

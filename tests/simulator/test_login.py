@@ -8,8 +8,8 @@ import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from examples.discord_simulator import Simulator, point_at
 
+from examples.discord_simulator import Simulator, point_at
 from tests.simulator.bots import Bot, by_event, connected, settled, until
 
 

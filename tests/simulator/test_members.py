@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import discord
-from examples.discord_simulator import QUICK, Simulator
 
+from examples.discord_simulator import QUICK, Simulator
 from tests.simulator.bots import connected, until
 
 _NO_PRESENCES = discord.Intents(guilds=True, members=True, guild_messages=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from examples.discord_simulator import QUICK, Simulator
 
+from examples.discord_simulator import QUICK, Simulator
 from tests.simulator.sockets import socket
 
 

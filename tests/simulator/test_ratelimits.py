@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
+
 from examples.discord_simulator import DISCORD, QUICK, Simulator
 from examples.discord_simulator.ratelimits import Bucket, Limit, RateLimits
-
 from tests.simulator.bots import connected
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.cdn import IMAGE
-
 from tests.simulator.bots import Bot, connected, until
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import discord
 import pytest
-from examples.discord_simulator import Simulator
 
+from examples.discord_simulator import Simulator
 from tests.simulator.bots import connected, settled, until
 
 

@@ -8,9 +8,9 @@ from collections import Counter
 
 import discord
 import pytest
+
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.traffic import MIX, Traffic
-
 from tests.simulator.bots import by_event, connected, settled, until
 from tests.simulator.sockets import Socket, socket
 

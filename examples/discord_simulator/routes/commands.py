@@ -101,6 +101,6 @@ def edit(call: Call) -> Answer:
 
 @route("DELETE", _GLOBAL + "/{command_id}")
 @route("DELETE", _GUILD + "/{command_id}")
-def delete(call: Call) -> Answer:
+def delete(call: Call) -> None:
     """Remove a command."""
     del _known(call)[_find(call)[0]]

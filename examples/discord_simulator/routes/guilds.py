@@ -133,13 +133,13 @@ def edit_member(call: Call) -> Answer:
 
 
 @route("DELETE", _MEMBER)
-def kick(call: Call) -> Answer:
+def kick(call: Call) -> None:
     """Kick a member."""
     call.emit("GUILD_MEMBER_REMOVE", _member(call), {})
 
 
 @route("PUT", _MEMBER + "/roles/{role_id}")
-def add_role(call: Call) -> Answer:
+def add_role(call: Call) -> None:
     """Give a member a role."""
     place, role = _member(call), call.text("role_id")
     if role not in place.member["roles"]:
@@ -148,7 +148,7 @@ def add_role(call: Call) -> Answer:
 
 
 @route("DELETE", _MEMBER + "/roles/{role_id}")
-def remove_role(call: Call) -> Answer:
+def remove_role(call: Call) -> None:
     """Take a role from a member."""
     place, role = _member(call), call.text("role_id")
     if role in place.member["roles"]:
@@ -172,7 +172,7 @@ def ban_of(call: Call) -> Answer:
 
 
 @route("PUT", _GUILD + "/bans/{user_id}")
-def ban(call: Call) -> Answer:
+def ban(call: Call) -> None:
     """Ban a user, who is then no member any more."""
     guild, user_id = _guild(call), call.id("user_id")
     user = call.world.find_user(user_id)
@@ -185,7 +185,7 @@ def ban(call: Call) -> Answer:
 
 
 @route("DELETE", _GUILD + "/bans/{user_id}")
-def unban(call: Call) -> Answer:
+def unban(call: Call) -> None:
     """Lift a ban."""
     guild = _guild(call)
     ban_of(call)
@@ -221,6 +221,6 @@ def edit_role(call: Call) -> Answer:
 
 
 @route("DELETE", _GUILD + "/roles/{role_id}")
-def delete_role(call: Call) -> Answer:
+def delete_role(call: Call) -> None:
     """Delete a role."""
     call.emit("GUILD_ROLE_DELETE", _place(_guild(call), {}), {"role_id": call.text("role_id")})

@@ -82,7 +82,9 @@ def _message(call: Call, found: Interaction, data: Json, *, loading: bool = Fals
     message = call.stage.messages.new(int(channel_id), call.world.bot, "", fields)
     if not fields["flags"] & _EPHEMERAL:
         guild = call.world.guild_of(int(channel_id))
-        call.dispatch("MESSAGE_CREATE", message | ({"guild_id": str(guild.id)} if guild else {}), guild and guild.id)
+        call.dispatch(
+            "MESSAGE_CREATE", message | ({"guild_id": str(guild.id)} if guild else {}), guild.id if guild else None
+        )
     return message
 
 

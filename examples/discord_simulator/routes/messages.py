@@ -138,14 +138,14 @@ def edit(call: Call) -> Answer:
 
 
 @route("DELETE", _MESSAGE, limit=Limit(5, 1.0))
-def delete(call: Call) -> Answer:
+def delete(call: Call) -> None:
     """Delete a message."""
     deleted(call, message_of(call))
 
 
 @route("POST", _MESSAGES + "/bulk-delete")
-def bulk_delete(call: Call) -> Answer:
-    """Delete 2–100 messages at once."""
+def bulk_delete(call: Call) -> None:
+    """Delete 2 to 100 messages at once."""
     channel, ids = channel_of(call), call.json.get("messages", [])
     if not 2 <= len(ids) <= 100:
         raise ApiError(400, 50016, "Provided too few or too many messages to delete.")
@@ -157,7 +157,7 @@ def bulk_delete(call: Call) -> Answer:
 
 
 @route("POST", _CHANNEL + "/typing")
-def typing(call: Call) -> Answer:
+def typing(call: Call) -> None:
     """Show that the bot types."""
     channel = channel_of(call)
     guild = call.world.guild_of(int(channel["id"]))
@@ -184,13 +184,13 @@ def _reaction(call: Call, event: str) -> None:
 
 
 @route("PUT", _REACTION + "/@me", limit=Limit(1, 0.25))
-def react(call: Call) -> Answer:
+def react(call: Call) -> None:
     """Add a reaction."""
     _reaction(call, "MESSAGE_REACTION_ADD")
 
 
 @route("DELETE", _REACTION + "/{user}", limit=Limit(1, 0.25))
-def unreact(call: Call) -> Answer:
+def unreact(call: Call) -> None:
     """Remove a reaction."""
     _reaction(call, "MESSAGE_REACTION_REMOVE")
 
@@ -203,26 +203,26 @@ def reactors(call: Call) -> Answer:
 
 
 @route("DELETE", _MESSAGE + "/reactions")
-def clear_reactions(call: Call) -> Answer:
+def clear_reactions(call: Call) -> None:
     """Remove all reactions."""
     _reaction(call, "MESSAGE_REACTION_REMOVE_ALL")
 
 
 @route("DELETE", _REACTION)
-def clear_reaction(call: Call) -> Answer:
+def clear_reaction(call: Call) -> None:
     """Remove all reactions with one emoji."""
     _reaction(call, "MESSAGE_REACTION_REMOVE_EMOJI")
 
 
 @route("PUT", _CHANNEL + "/pins/{message_id}")
 @route("PUT", _MESSAGES + "/pins/{message_id}")
-def pin(call: Call) -> Answer:
+def pin(call: Call) -> None:
     """Pin a message."""
     message_of(call)["pinned"] = True
 
 
 @route("DELETE", _CHANNEL + "/pins/{message_id}")
 @route("DELETE", _MESSAGES + "/pins/{message_id}")
-def unpin(call: Call) -> Answer:
+def unpin(call: Call) -> None:
     """Unpin a message."""
     message_of(call)["pinned"] = False

@@ -63,14 +63,12 @@ def my_guilds(call: Call) -> Answer:
     """The guilds that the bot is in, by id, `limit` at most."""
     after, limit = int(call.query("after", "0")), int(call.query("limit", "200"))
     found = [call.world.guilds[guild] for guild in sorted(call.world.guilds) if guild > after][:limit]
-    return [
-        {"id": str(guild.id), "name": guild.name, "icon": None, "owner": False, "features": [], "permissions": "8"}
-        for guild in found
-    ]
+    fixed: payloads.Json = {"icon": None, "owner": False, "features": [], "permissions": payloads.EVERYTHING}
+    return [{"id": str(guild.id), "name": guild.name} | fixed for guild in found]
 
 
 @route("DELETE", "/users/@me/guilds/{guild_id}")
-def leave(call: Call) -> Answer:
+def leave(call: Call) -> None:
     """Leave a guild."""
     guild = call.id("guild_id")
     call.emit("GUILD_DELETE", call.stage.place(guild), {})

@@ -72,13 +72,13 @@ def fetch_with_token(call: Call) -> Answer:
 
 
 @route("DELETE", _HOOK)
-def delete(call: Call) -> Answer:
+def delete(call: Call) -> None:
     """Delete a webhook."""
     del call.api.webhooks[int(_hook(call)["id"])]
 
 
 @route("DELETE", _TOKEN, auth=False)
-def delete_with_token(call: Call) -> Answer:
+def delete_with_token(call: Call) -> None:
     """Delete a webhook, by its token."""
     del call.api.webhooks[int(_hook(call)["id"])]
 
@@ -124,6 +124,6 @@ def edit_message(call: Call) -> Answer:
 
 
 @route("DELETE", _MESSAGE, auth=False, exempt=True, limit=_LIMIT)
-def delete_message(call: Call) -> Answer:
+def delete_message(call: Call) -> None:
     """Delete a message of a webhook."""
     deleted(call, _message(call))
