@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ def port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unused_tcp_port: int) 
 
 
 @pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[discord.Client]]:
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[discord.Client]:
     """The clients that a program would have run."""
     ran: list[discord.Client] = []
     monkeypatch.setattr(discord.Client, "run", lambda client, _token: ran.append(client))
-    yield ran
+    return ran
 
 
 @contextlib.asynccontextmanager
