@@ -1,8 +1,8 @@
 """What can go wrong, by name. An incident is one function: what comes before its `yield` breaks, what follows heals.
 
-To add one, write an async generator function with `@incident()`. Its name is the incident's name, its docstring the help,
-its parameters (int, float, str, bool; with defaults) are what users may set. Nothing else has to change: the command
-line, the control endpoint and the README's table read the list.
+To add one, write an async generator function with `@incident()`. Its name is the incident's name, its docstring the
+help, its parameters (int, float, str, bool; with defaults) are what users may set. Nothing else has to change: the
+command line, the control endpoint and the README's table read the list.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import payloads
 from .intents import GUILD_MEMBERS, GUILD_PRESENCES
@@ -55,10 +55,11 @@ def _found(guild: Guild, data: Json) -> list[Json]:
     return found[: data.get("limit") or None]
 
 
-def _ids(given: Any) -> list[int]:
+def _ids(given: object) -> list[int]:
     """Read one id, a list of them, or None."""
-    several: list[Any] = given if isinstance(given, list) else [given] if given else []
-    return [int(one) for one in several]
+    if isinstance(given, list):
+        return [int(one) for one in cast("list[str]", given)]
+    return [] if given is None else [int(str(given))]
 
 
 def _chunks(guild: Guild, found: list[Json], data: Json) -> list[Json]:
