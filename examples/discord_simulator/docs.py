@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .control import PATHS
 from .events import EVENTS
 from .incidents import INCIDENTS
 from .traffic import MIX
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 README = Path(__file__).with_name("README.md")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -49,8 +52,9 @@ PARTS = {"incidents": _incidents, "control": _control, "events": _events, "mix":
 def rendered(text: str) -> str:
     """Return the README's text with its generated parts made anew."""
     for name, make in PARTS.items():
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = marked.sub(lambda found, make=make: f"{found[1]}{make()}{found[2]}", text)
+        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        text = f"{before}<!-- {name} -->\n{make()}\n{end}{after}"
     return text
 
 
