@@ -219,6 +219,37 @@ async def test_a_quiet_second_has_about_four_observations() -> None:
     assert 0.2 <= min(shortest) <= 0.3
 
 
+async def test_timers_that_ring_a_tick_too_soon_put_no_observation_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    async with started() as page:
+        running = page.collector._running
+        assert running is not None
+        running.cancel()
+        running.next_sample = now
+        monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: now))
+        seen: list[float] = []
+        for _ in range(7):
+            page.collector._beat(running)
+            running.cancel()
+            seen.append(page.observations)
+            now += BEAT_SECONDS - 0.005
+    assert seen == [1, 1, 1, 2, 2, 2, 3]
+
+
+async def test_a_scrape_that_accounts_for_a_stall_leaves_one_timer() -> None:
+    loop = asyncio.get_running_loop()
+
+    def timers() -> int:
+        return len([handle for handle in vars(loop)["_scheduled"] if not handle.cancelled()])
+
+    async with started() as page:
+        assert timers() == 1
+        block(0.6)
+        page.collector.sample()
+        assert page.blocked
+        assert timers() == 1
+
+
 async def test_the_beat_is_no_slower_than_stall_seconds() -> None:
     async with started(stall_seconds=0.05) as page:
         running = page.collector._running
@@ -456,6 +487,10 @@ async def test_a_sample_without_a_start_and_after_a_close_does_nothing() -> None
     page = Page()
     page.collector.sample()
     await page.collector.close()
+    page.collector.start()
+    await page.collector.close()
+    block(0.6)
+    page.collector.sample()
     assert page.observations == page.blocked == page.errors == 0
 
 

@@ -104,7 +104,7 @@ async def test_a_stall_is_logged_while_it_lasts(caplog: pytest.LogCaptureFixture
     assert began + STALL < record.created < ended
     said = re.search(r"blocked for (\d\.\d\d) s so far", record.getMessage())
     assert said
-    assert STALL <= float(said[1]) <= record.created - began + 0.01
+    assert STALL <= float(said[1]) <= record.created - began + 0.3
 
 
 async def test_one_long_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
