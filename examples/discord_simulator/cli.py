@@ -177,7 +177,9 @@ def _simulator(options: argparse.Namespace) -> Simulator:
 async def _until_interrupted(work: list[Any]) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+        # Windows has no such handlers; there Ctrl-C ends `asyncio.run` itself.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     tasks = [asyncio.create_task(one) for one in work]
     try:
         await stopped.wait()

@@ -19,7 +19,7 @@ from .intents import KNOWN, MESSAGE_CONTENT
 from .sessions import Event, Session, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from .limits import Limits
     from .payloads import Json
@@ -128,6 +128,7 @@ class Gateway:
         """Seconds that heartbeats wait for their ACK."""
         self.resumes_fail = False
         self.refusal: Callable[[web.Request], web.StreamResponse | None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._identified: dict[int, deque[float]] = {}
         self._members_asked: dict[int, float] = {}
 
@@ -146,6 +147,17 @@ class Gateway:
             self.connections.discard(connection)
             self.notify()
         return socket
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that outlives the connection it began on; `close` ends it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Close every connection with 1001, and end what goes on in the background."""
+        await asyncio.gather(*(one.close(1001) for one in list(self.connections)), return_exceptions=True)
+        await _end(list(self._tasks))
 
     def notify(self) -> None:
         """Wake whoever waits for sessions to change."""
@@ -227,6 +239,7 @@ class Connection:
         self.closed_by: str | None = None
         self._request = request
         self._outbox: deque[Event | Control] = deque()
+        self._gone = False
         self._held: deque[Event | Control] | None = None
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
@@ -262,6 +275,8 @@ class Connection:
         if self._held is not None and isinstance(payload, Event):
             self._held.append(payload)
             return
+        if self._gone:
+            return
         self._outbox.append(payload)
         self._drained.clear()
         self._wake.set()
@@ -274,7 +289,7 @@ class Connection:
         """Serve the client until either side closes."""
         tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._watch_beats())]
         try:
-            self.put(Control(HELLO, {"heartbeat_interval": self.gateway.heartbeat_interval * 1000, "_trace": []}))
+            self.put(Control(HELLO, {"heartbeat_interval": max(round(self.gateway.heartbeat_interval * 1000), 1)}))
             await self._read()
         except Closing as closing:
             await self.close(closing.code)
@@ -289,7 +304,10 @@ class Connection:
         if self.session is not None and code in ENDING:
             self.gateway.sessions.end(self.session)
         await _within(0.5, self.drained())
-        await self.socket.close(code=code, message=(reason or CLOSE_REASONS.get(code, "")).encode())
+        text = (reason or CLOSE_REASONS.get(code, "")).encode()
+        await _within(2.0, self.socket.close(code=code, message=text))
+        if not self.socket.closed:
+            self.drop()
 
     def abandon(self, code: int, reason: str = "") -> None:
         """Close without waiting."""
@@ -297,7 +315,8 @@ class Connection:
 
     def drop(self) -> None:
         """Cut the TCP connection; the client sees 1006."""
-        self.close_code, self.closed_by = 1006, "server"
+        if self.closed_by is None:
+            self.close_code, self.closed_by = 1006, "server"
         if self._request.transport is not None:
             self._request.transport.abort()
 
@@ -307,7 +326,7 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
     def _detach(self) -> None:
-        self._drained.set()
+        self._leave()
         if self.closed_by is None:
             self.close_code, self.closed_by = self.socket.close_code or 1006, "client"
         session = self.session
@@ -327,7 +346,13 @@ class Connection:
                     await self._send(self._outbox.popleft())
                 self._drained.set()
         except (ConnectionError, RuntimeError):
-            self._drained.set()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Nothing can be written any more; whoever waits for that need not."""
+        self._gone = True
+        self._outbox.clear()
+        self._drained.set()
 
     async def _send(self, payload: Event | Control) -> None:
         text = payload.encode()
@@ -410,20 +435,7 @@ class Connection:
         session.received.append({"op": IDENTIFY, "d": data})
         session.presence = data.get("presence") or {}
         self._attach(session)
-        await self._greet(session, data)
-
-    async def _greet(self, session: Session, identify: Json) -> None:
-        gateway = self.gateway
-        guilds = gateway.guilds_of(session)
-        session.emit("READY", json.dumps(_ready(gateway, session, guilds)))
-        session.ready = True
-        gateway.notify()
-        large = min(int(identify.get("large_threshold", 50)), 250)
-        for guild in guilds:
-            if not guild.unavailable:
-                session.emit("GUILD_CREATE", json.dumps(members.guild_create(guild, session.intents, large)))
-            if self.behind > 50:
-                await self.drained()
+        self.gateway.background(_greet(self.gateway, session))
 
     async def _on_resume(self, data: Json) -> None:
         if self.session is not None:
@@ -509,6 +521,20 @@ def _checked(gateway: Gateway, data: Json) -> tuple[int, int]:
     return int(shard_id), int(shard_count)
 
 
+async def _greet(gateway: Gateway, session: Session) -> None:
+    """Send READY and the guilds; the client may lose its connection meanwhile, and resume."""
+    guilds = gateway.guilds_of(session)
+    session.emit("READY", json.dumps(_ready(gateway, session, guilds)))
+    large = min(int(session.identify.get("large_threshold", 50)), 250)
+    for guild in guilds:
+        if not guild.unavailable:
+            session.emit("GUILD_CREATE", json.dumps(members.guild_create(guild, session.intents, large)))
+        if session.connection is not None and session.connection.behind > 50:
+            await session.connection.drained()
+    session.ready = True
+    gateway.notify()
+
+
 def _ready(gateway: Gateway, session: Session, guilds: Iterable[Guild]) -> Json:
     return {
         "v": 10,
@@ -526,7 +552,7 @@ def _ready(gateway: Gateway, session: Session, guilds: Iterable[Guild]) -> Json:
     }
 
 
-async def _within(seconds: float, work: Awaitable[None]) -> None:
+async def _within(seconds: float, work: Awaitable[object]) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(work, seconds)
 

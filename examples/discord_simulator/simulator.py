@@ -114,7 +114,7 @@ class Simulator:
     async def _leave(self) -> None:
         await self.incidents.stop()
         await self.stop_traffic()
-        await asyncio.gather(*(one.close(1001) for one in list(self.gateway.connections)), return_exceptions=True)
+        await self.gateway.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -162,7 +162,7 @@ class Simulator:
 
     async def wait_for_shards(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109  as asyncio.wait_for names it
         """Wait until `count` shards have a live session and everything so far is written to them."""
-        await self.wait_for(lambda: len(self.sessions) >= count, timeout)
+        await self.wait_for(lambda: sum(session.ready for session in self.sessions.values()) >= count, timeout)
         await self.flush()
 
     async def flush(self) -> None:
@@ -172,7 +172,7 @@ class Simulator:
     async def dispatch(self, event: str, data: Json, *, shard_id: int | None = None, guild: int | None = None) -> int:
         """Send a raw event to a shard, or to the shard of a guild or of `data`'s guild; how many sessions took it."""
         guild_id = self.world.guild(guild).id if guild is not None else int(data.get("guild_id") or 0) or None
-        slim = json.dumps(without_content(data)) if event.startswith("MESSAGE_") and guild_id else None
+        slim = self._slim(event, data) if guild_id else None
         took = self.gateway.fan_out(event, json.dumps(data), guild_id, shard_id=shard_id, slim=slim)
         await self.flush()
         return took
@@ -183,10 +183,17 @@ class Simulator:
         """Let an event happen at a place (indexes or ids; `guild=None` is direct messages), and return its payload."""
         place = self.stage.place(guild, channel, member)
         payload = build(self.stage, name, place, dict(fields))
-        slim = json.dumps(without_content(payload)) if name.startswith("MESSAGE_") and place.guild else None
+        slim = self._slim(name, payload) if place.guild else None
         self.gateway.fan_out(name, json.dumps(payload), place.guild_id, slim=slim)
         await self.flush()
         return payload
+
+    def _slim(self, event: str, data: Json) -> str | None:
+        """Encode a guild message for sessions without the MESSAGE_CONTENT intent, unless it concerns the bot."""
+        concerned = [data.get("author"), *data.get("mentions", [])]
+        if not event.startswith("MESSAGE_") or any(user and user["id"] == self.world.bot["id"] for user in concerned):
+            return None
+        return json.dumps(without_content(data))
 
     async def join_guild(self) -> int:
         """The bot joins a new guild; its id."""

@@ -34,6 +34,7 @@ class World:
         self.dms: dict[int, Json] = {}
         self.channel_guild: dict[int, Guild] = {}
         self._made = 0
+        self._indexed = 0
         for _ in range(guilds):
             self.add_guild()
 
@@ -78,16 +79,20 @@ class World:
 
     def find_channel(self, channel_id: int) -> Json | None:
         """A guild channel, thread or direct-message channel by its id."""
+        if channel_id in self.dms:
+            return self.dms[channel_id]
         guild = self.guild_of(channel_id)
         if guild is None:
-            return self.dms.get(channel_id)
+            return None
         return guild.channels.get(channel_id) or guild.threads.get(channel_id)
 
     def guild_of(self, channel_id: int) -> Guild | None:
         """The guild that a channel or thread is in."""
         if channel_id not in self.channel_guild:
             for guild in self.guilds.values():
-                self.channel_guild.update(dict.fromkeys(guild.channels, guild))
+                if guild.index >= self._indexed:
+                    self.channel_guild.update(dict.fromkeys(guild.channels, guild))
+            self._indexed = self._made
         return self.channel_guild.get(channel_id)
 
     def settings(self) -> Mapping[str, int]:

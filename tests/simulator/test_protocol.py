@@ -256,3 +256,46 @@ async def test_a_new_websocket_for_a_session_takes_it_over(sim: Simulator) -> No
         assert await old.closed() == 4000
         await asyncio.sleep(0)
         assert sim.sessions[0].live
+
+
+async def test_a_client_that_never_reads_does_not_hold_the_simulator_up() -> None:
+    sim = Simulator(guilds=2, members=200)
+    await sim.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+    writer.write(
+        f"GET /gateway HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(_masked(b'{"op":2,"d":{"token":"simulator-token","intents":513,"properties":{},"shard":[0,1]}}'))
+    await sim.wait_for(lambda: bool(sim.sessions))
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    for _ in range(200):
+        sim.gateway.fan_out("MESSAGE_CREATE", '"' + "x" * 100_000 + '"', shard_id=0)
+    async with asyncio.timeout(10):
+        await sim.close()
+    writer.close()
+
+
+def _masked(payload: bytes) -> bytes:
+    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+async def test_a_session_that_is_lost_while_guilds_stream_gets_the_rest_when_it_resumes() -> None:
+    async with Simulator(guilds=300, members=2) as sim:
+        async with socket(sim) as ws:
+            ready = await ws.identify(sim)
+            ws.ws._response.connection.transport.abort()  # type: ignore[union-attr]
+        session = sim.gateway.sessions.by_shard[0]
+        await sim.wait_for(lambda: session.ready and not session.live)
+        async with socket(sim) as ws:
+            await ws.send(6, {"token": sim.token, "session_id": ready["d"]["session_id"], "seq": 1})
+            events = [(await ws.receive())["t"] for _ in range(301)]
+        assert events == ["GUILD_CREATE"] * 300 + ["RESUMED"]
+
+
+async def test_a_message_that_concerns_the_bot_keeps_its_content_without_the_intent(sim: Simulator) -> None:
+    async with socket(sim) as ws:
+        await ws.identify(sim, intents=512)
+        await sim.message("for you", mentions=[sim.world.bot])
+        assert (await ws.until("t", "MESSAGE_CREATE"))["d"]["content"] == "for you"

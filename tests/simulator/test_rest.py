@@ -187,6 +187,7 @@ async def test_webhooks_are_made_executed_and_deleted(channel: discord.TextChann
     await sent.edit(content="edited")
     assert (await hook.fetch_message(sent.id)).content == "edited"
     await sent.delete()
+    assert (await hook.edit(name="renamed")).name == "renamed"
     await hook.delete()
     with pytest.raises(discord.NotFound):
         await hook.send("gone")

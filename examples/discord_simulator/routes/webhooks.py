@@ -71,6 +71,20 @@ def fetch_with_token(call: Call) -> Answer:
     return _hook(call)
 
 
+@route("PATCH", _HOOK)
+def edit(call: Call) -> Answer:
+    """Rename a webhook, or move it."""
+    hook = _hook(call)
+    hook.update({key: call.json[key] for key in ("name", "channel_id") if key in call.json})
+    return hook
+
+
+@route("PATCH", _TOKEN, auth=False)
+def edit_with_token(call: Call) -> Answer:
+    """Rename a webhook, by its token."""
+    return edit(call)
+
+
 @route("DELETE", _HOOK)
 def delete(call: Call) -> None:
     """Delete a webhook."""
