@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from email.utils import parsedate_to_datetime
 
+import aiohttp
 import discord
 import pytest
 from discord import app_commands
@@ -179,6 +181,9 @@ async def test_a_skewed_clock_shows_in_ids_and_dates_but_answers_are_taken(sim: 
         async with sim.during("clock_skew", skew=60.0):
             made = await sim.slash("ping")
             await until(lambda: made.response == 4, sim)
+            async with aiohttp.request("GET", f"{sim.url}/api/v10/gateway") as response:
+                date = parsedate_to_datetime(response.headers["Date"])
+        assert (date - discord.utils.utcnow()).total_seconds() > 50
         age = (discord.utils.utcnow() - bot.last("interaction").created_at).total_seconds()
         assert -61 < age < -58
         assert errors == []

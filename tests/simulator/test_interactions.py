@@ -366,3 +366,46 @@ async def test_an_unknown_command_only_fails_in_the_bot(
         made = await sim.slash("nowhere")
         await until(lambda: "interaction" in bot.told, sim)
     assert made.response is None
+
+
+@pytest.mark.skipif(not hasattr(discord.ui, "LayoutView"), reason="layouts came with discord.py 2.6")
+async def test_a_button_in_a_layout_reaches_its_callback(sim: Simulator, bot: Bot) -> None:
+    pressed: list[str] = []
+
+    class Button(discord.ui.Button[Any]):
+        async def callback(self, interaction: discord.Interaction) -> None:
+            pressed.append(str(self.custom_id))
+            await interaction.response.defer()
+
+    view = discord.ui.LayoutView(timeout=None)
+    section = discord.ui.Section("text", accessory=Button(label="x", custom_id="beside"))
+    view.add_item(discord.ui.Container(section, discord.ui.ActionRow(Button(label="y", custom_id="below"))))
+    channel = bot.get_channel(int(sim.world.guild(0).channel(0)["id"]))
+    sent = await channel.send(view=view)  # type: ignore[union-attr]
+    for custom_id in ("beside", "below"):
+        await answered(sim, await sim.component(sent.id, custom_id))
+    assert pressed == ["beside", "below"]
+
+
+@pytest.mark.skipif(not hasattr(discord.ui, "Label"), reason="labels came with discord.py 2.6")
+async def test_a_modal_of_labels_comes_back_with_text_and_choices(sim: Simulator, bot: Bot) -> None:
+    got: list[Any] = []
+
+    class Labelled(discord.ui.Modal, title="Labelled"):
+        intro = discord.ui.TextDisplay("read this")
+        name: Any = discord.ui.Label(text="Name", component=discord.ui.TextInput(custom_id="name"))
+        who: Any = discord.ui.Label(text="Who", component=discord.ui.UserSelect(custom_id="who"))
+
+        async def on_submit(self, interaction: discord.Interaction) -> None:
+            got.extend([self.name.component.value, *self.who.component.values])
+            await interaction.response.send_message("ok")
+
+    @bot.tree.command(name="labelled", description="-")
+    async def _(interaction: discord.Interaction) -> None:
+        await interaction.response.send_modal(Labelled(custom_id="labelled"))
+
+    await answered(sim, await sim.slash("labelled"))
+    user = sim.world.guild(0).member(2)["user"]["id"]
+    await answered(sim, await sim.modal("labelled", {"name": "Ada", "who": [user]}))
+    assert got[0] == "Ada"
+    assert got[1].id == int(user)
