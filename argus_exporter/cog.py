@@ -32,6 +32,7 @@ class ClientExporter(Exporter):
         super().__init__(settings, **options)
         self.client: Final = client
         self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
+        self._watching = False
         self._watchers = self._make(CLIENT_COLLECTORS, self._view)
 
     def open(self) -> None:
@@ -42,14 +43,16 @@ class ClientExporter(Exporter):
         self._view.open()
 
     async def watch(self) -> None:
-        """Start what needs the client's loop. Call it on that loop, after login and after :meth:`start`."""
-        if self._stack is None:
+        """Start what needs the client's loop. Call it on that loop, after login and :meth:`start`; twice does nothing."""
+        if self._stack is None or self._watching:
             return
+        self._watching = True
         self._view.park()
         self._run(self._watchers)
 
     async def close(self) -> None:
         """Give everything back; the client goes on as if we had never been there."""
+        self._watching = False
         try:
             await super().close()
         finally:

@@ -50,8 +50,13 @@ class Socket:
         self.keep_alive: KeepAliveHandler | None = getattr(ws, "_keep_alive", None)
         self.patches = Patches()
 
-    def close_reason(self, code: int, *, closing: bool) -> tuple[str, str]:
-        """The close code and who began it, read while the websocket is being closed with ``code``."""
+    @property
+    def is_over(self) -> bool:
+        """Whether the websocket has ended. discord.py before 2.7 does not close one that Discord has closed."""
+        return self.ws.socket.closed or self.ws.socket.close_code is not None
+
+    def close_reason(self, code: int | None, *, closing: bool) -> tuple[str, str]:
+        """The close code and who began it; ``code`` is the one with which it is being closed, if it is."""
         sent: int | None = getattr(self.ws, "_close_code", None)
         received = self.ws.socket.close_code
         if sent is not None:
@@ -60,7 +65,7 @@ class Socket:
             return "1006", "server"  # aiohttp says 1000 for a connection that ended without a close frame
         if self.ws.socket.closed or received not in {None, 1006}:
             return str(received or "none"), "server"
-        return str(code), "client"
+        return str(code or "none"), "client"
 
     def _who_closed(self, sent: int, *, closing: bool) -> str:
         """discord.py closes with 4000 for op 7, op 9 and a missed ACK alike, and with 1000 for op 9 and for itself."""

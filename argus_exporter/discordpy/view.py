@@ -126,6 +126,10 @@ class ClientView:
         """Begin what needs the client's loop. Call it on that loop, after login."""
         if not self.hooked:
             Fallback(self).start()
+        elif self.is_sharded:
+            self.on("shard_disconnect", self._disconnected)
+        else:
+            self.on("disconnect", self._disconnected)
 
     async def close(self) -> None:
         """Give everything back. Websockets go on as if we had never been there."""
@@ -181,7 +185,7 @@ class ClientView:
         socket = Socket(ws)
         before = self._sockets.get(socket.shard_id)
         if before is not None:
-            self._close(before, left=not before.ws.socket.closed)
+            self._close(before)
             before.patches.close()
         self._sockets[socket.shard_id] = socket
         socket.patches.set(ws, "_dispatch", self._counting(ws, socket.shard_id))
@@ -202,7 +206,7 @@ class ClientView:
 
     def _closing(self, socket: Socket, original: Callable[..., Any]) -> Callable[..., Any]:
         async def close(*arguments: Any, **named: Any) -> Any:
-            self.guard("gateway", self._close, socket, code=named.get("code"))
+            self.guard("gateway", self._close, socket, code=named.get("code", CLOSE_CODE))
             return await original(*arguments, **named)
 
         return close
@@ -231,13 +235,19 @@ class ClientView:
 
         return request_chunks
 
-    def _close(self, socket: Socket, code: int | None = None, *, left: bool = False) -> None:
-        """Tell of a close once: at its first sign, or when the shard has another websocket already (``left``)."""
+    def _close(self, socket: Socket, code: int | None = None) -> None:
+        """Tell of a close once: at its first sign, or when the shard has another websocket already."""
         if socket.closed:
             return
         socket.closed = True
-        reason = ("none", "client") if left else socket.close_reason(code or CLOSE_CODE, closing=self.closing)
+        reason = socket.close_reason(code, closing=self.closing)
         self.tell(lambda listener: listener.closed(socket.shard_id, *reason))
+
+    def _disconnected(self, shard_id: int | None = None) -> None:
+        """discord.py says so: the first sign of a close by Discord in versions before 2.7."""
+        socket = self._sockets.get(next(iter(self.shard_ids())) if shard_id is None else shard_id)
+        if socket is not None and socket.is_over:
+            self._close(socket)
 
     def tell(self, tell: Callable[[GatewayListener], object]) -> None:
         """Tell every listener; what one of them raises the others do not notice."""
@@ -290,7 +300,7 @@ class ClientView:
         """What can be read of each shard's websocket, O(shards)."""
         if self.hooked:
             for socket in self._sockets.values():
-                if not socket.closed and socket.ws.socket.closed:
+                if not socket.closed and socket.is_over:
                     self.guard("gateway", self._close, socket)
             return {shard_id: heart_of(socket.ws, closed=socket.closed) for shard_id, socket in self._sockets.items()}
         return {getattr(ws, "shard_id", None) or 0: heart_of(ws, closed=False) for ws in self.open_sockets()}

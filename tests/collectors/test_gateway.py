@@ -12,7 +12,7 @@ import discord
 import pytest
 from examples.discord_simulator import Simulator
 
-from argus_exporter.cog import ClientExporter
+from argus_exporter.cog import ClientExporter, attach
 from argus_exporter.settings import Settings
 from tests.clients import (
     KINDS,
@@ -40,36 +40,21 @@ CLOSED = {"port": "off", "state_dir": "off"}
 
 @contextlib.asynccontextmanager
 async def watched(client: discord.Client, **options: Any) -> AsyncIterator[ClientExporter]:
-    """An exporter opened before login, as ``attach`` does it, without a server."""
-    exporter = ClientExporter(client, Settings(**{**CLOSED, **options}))
-    exporter.open()
-    await exporter.start()
+    """An exporter attached before login, without a server."""
+    exporter = attach(client, Settings(**{**CLOSED, **options}))
     try:
+        await until(lambda: exporter._watching or client.user is None)
         yield exporter
     finally:
         await exporter.close()
 
 
-def without_references(client: discord.Client) -> None:
-    """A discord.py whose inside is not as we know it."""
-    client._connection._update_references = None  # type: ignore[method-assign,assignment]
-
-
 @contextlib.asynccontextmanager
 async def by_the_public_way(client: discord.Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ClientExporter]:
-    """An exporter that cannot hook websockets, loaded as an extension is: from setup_hook."""
-    exporter = ClientExporter(client, Settings(**CLOSED))
-    original = client._connection._update_references
-    monkeypatch.setattr(type(client._connection), "_update_references", None)
-    exporter.open()
-    monkeypatch.undo()
-    assert client._connection._update_references == original
-
-    async def setup_hook() -> None:
-        await exporter.start()
-        await exporter.watch()
-
-    client.setup_hook = setup_hook  # type: ignore[method-assign]
+    """An exporter that meets a discord.py whose inside is not as we know it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client._connection), "_update_references", None)
+        exporter = attach(client, Settings(**CLOSED))
     try:
         yield exporter
     finally:
@@ -163,7 +148,10 @@ async def test_a_missed_ack_is_a_close_by_the_client() -> None:
             incident = await sim.incident("zombie_no_ack", shard=0, seconds=30)
             await until(lambda: values(exporter.instruments, CLOSES))
             await incident.stop()
-            assert values(exporter.instruments, CLOSES) == {("4000", "client"): 1}
+            ((code, initiator),) = values(exporter.instruments, CLOSES)
+            # before 2.7 discord.py leaves the websocket without a close when it is its read that times out first
+            assert (code, initiator) in {("4000", "client"), ("none", "client")}
+            assert counter_total(exporter.instruments, CLOSES) == 1
 
 
 async def test_our_own_close_is_the_clients() -> None:
@@ -190,12 +178,10 @@ async def test_a_fatal_close_is_told_by_the_next_process(code: int, tmp_path: Pa
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with watched(bot, state_dir=tmp_path) as exporter, logged_in(bot, sim) as running:
-            await exporter.watch()
             await sim.close_shard(0, code=code)
             with pytest.raises(discord.ClientException):
                 await running
         async with watched(PlainBot(), state_dir=tmp_path) as later, logged_in(later.client, sim):
-            await later.watch()
             assert values(later.instruments, "discord_last_exit_info") == {("fatal_close", str(code)): 1}
 
 
@@ -373,7 +359,6 @@ async def test_the_session_start_limit_is_asked_for_and_counted_down() -> None:
     async with Simulator(guilds=2, session_start_limit=500, max_concurrency=16) as sim:
         bot = ShardedBot(shard_count=1)
         async with watched(bot) as exporter, logged_in(bot, sim):
-            await exporter.watch()
             await until(lambda: value(exporter.instruments, "discord_session_start_limit_remaining") is not None)
             assert value(exporter.instruments, "discord_session_start_limit") == 500
             assert value(exporter.instruments, "discord_session_start_limit_remaining") == 499
@@ -386,7 +371,6 @@ async def test_the_session_start_limit_is_never_asked_for_when_off() -> None:
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with watched(bot, session_limit_interval="off") as exporter, logged_in(bot, sim):
-            await exporter.watch()
             await asyncio.sleep(0.1)
             assert value(exporter.instruments, "discord_session_start_limit") is None
             assert not [request for request in sim.requests if request.path.endswith("/gateway/bot")]
@@ -414,7 +398,6 @@ async def test_the_bot_says_who_it_is() -> None:
         bot = PlainBot()
         async with watched(bot) as exporter, logged_in(bot, sim):
             exporter.sample()
-            await exporter.watch()
             exporter.sample()
             (labels,) = values(exporter.instruments, "discord_bot_info")
             assert bot.user is not None

@@ -13,7 +13,8 @@ from examples.discord_simulator import Simulator
 
 from argus_exporter.collectors import shards
 from argus_exporter.collectors.shards import Shard, ShardCells, status_of
-from argus_exporter.discordpy import Heart
+from argus_exporter.cog import ClientExporter
+from argus_exporter.discordpy import GatewayListener, Heart
 from argus_exporter.instruments import Instruments
 from tests.clients import KINDS, PlainBot, ShardedBot, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
@@ -67,7 +68,6 @@ async def test_each_kind_of_client_has_its_own_shards_and_the_bots_total(kind: A
     async with Simulator(guilds=16, shards=kind.count, heartbeat_interval=0.1) as sim:
         client = kind.make()
         async with watched(client) as exporter, logged_in(client, sim, len(kind.shards)):
-            await exporter.watch()
             metrics = exporter.instruments
             await until(lambda: all(heart.latency for heart in exporter._view.hearts().values()))
             exporter.sample()
@@ -91,7 +91,6 @@ async def test_latency_and_ack_are_absent_before_the_first_ack() -> None:
     async with Simulator(guilds=2, heartbeat_interval=60) as sim:
         bot = PlainBot()
         async with watched(bot) as exporter, logged_in(bot, sim):
-            await exporter.watch()
             bot.ws._keep_alive.latency = float("inf")  # type: ignore[union-attr]
             exporter.sample()
             assert value(exporter.instruments, "discord_shard_latency_seconds", "0") is None
@@ -103,7 +102,6 @@ async def test_an_outage_is_one_however_many_attempts_it_takes() -> None:
     async with Simulator(guilds=2, shards=2) as sim:
         bot = ShardedBot(shard_count=2)
         async with watched(bot) as exporter, logged_in(bot, sim, 2):
-            await exporter.watch()
             metrics = exporter.instruments
             incident = await sim.incident("gateway_refuses", seconds=60)
             began = time.perf_counter()
@@ -145,15 +143,30 @@ async def test_the_first_connect_is_no_reconnect_and_a_resume_is_no_identify() -
             assert values(metrics, sessions) == {("0", "identify"): 1, ("0", "resume"): 1, ("1", "identify"): 2}
 
 
+def looking_at(exporter: ClientExporter, happening: str) -> list[float | None]:
+    """The states of shard 0 at each of such happenings."""
+    seen: list[float | None] = []
+
+    class Looking(GatewayListener):
+        def __getattribute__(self, name: str) -> Any:
+            return self.look if name == happening else super().__getattribute__(name)
+
+        def look(self, *_: Any, **__: Any) -> None:
+            exporter.sample()
+            seen.append(value(exporter.instruments, STATUS, "0"))
+
+    exporter._view.listeners.append(Looking())
+    return seen
+
+
 async def test_closing_the_bot_is_no_outage() -> None:
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with watched(bot) as exporter:
             async with logged_in(bot, sim):
-                await exporter.watch()
-            exporter.sample()
+                seen = looking_at(exporter, "closed")
+            assert seen == [5]
             assert values(exporter.instruments, "discord_shard_outages_total") == {}
-            assert value(exporter.instruments, STATUS, "0") == 5
 
 
 async def test_a_shard_that_starts_is_starting_and_one_not_launched_is_unknown() -> None:
@@ -171,7 +184,6 @@ async def test_a_shard_that_starts_is_starting_and_one_not_launched_is_unknown()
 
             async def look() -> None:
                 await until(lambda: len(exporter._view.hearts()) == 2)
-                await exporter.watch()
                 exporter.sample()
                 assert [value(exporter.instruments, STATUS, str(number)) for number in range(3)] == [3, 4, 0]
                 turn.set()
@@ -189,19 +201,7 @@ async def test_a_shard_that_resumes_is_resuming() -> None:
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with watched(bot) as exporter, logged_in(bot, sim):
-            seen: list[float | None] = []
-            view = exporter._view
-            await exporter.watch()
-
-            class Looking:
-                def __getattr__(self, name: str) -> Any:
-                    return lambda *_, **__: None
-
-                def opened(self, shard_id: int, *, resuming: bool, ready: bool) -> None:
-                    exporter.sample()
-                    seen.append(value(exporter.instruments, STATUS, "0"))
-
-            view.listeners.append(Looking())  # type: ignore[arg-type]
+            seen = looking_at(exporter, "opened")
             await sim.reconnect(0)
             await until(lambda: 0 in sim.sessions and sim.sessions[0].resumes)
             assert seen == [6]
@@ -212,7 +212,6 @@ async def test_a_zombie_is_unhealthy_and_healthy_again(monkeypatch: pytest.Monke
     async with Simulator(guilds=2, heartbeat_interval=0.1) as sim:
         bot = PlainBot()
         async with watched(bot) as exporter, logged_in(bot, sim):
-            await exporter.watch()
 
             def status() -> float | None:
                 exporter.sample()
@@ -231,7 +230,6 @@ async def test_acks_without_dispatches_are_unhealthy_while_siblings_receive(monk
     async with Simulator(guilds=6, shards=3, heartbeat_interval=0.1) as sim:
         bot = ShardedBot(shard_count=3)
         async with watched(bot) as exporter, logged_in(bot, sim, 3):
-            await exporter.watch()
 
             def states() -> list[float | None]:
                 exporter.sample()
@@ -315,7 +313,6 @@ async def test_startup_tells_how_many_guilds_are_expected_and_there() -> None:
     async with Simulator(guilds=6, shards=2) as sim:
         bot = ShardedBot(shard_count=2)
         async with watched(bot) as exporter, logged_in(bot, sim, 2):
-            await exporter.watch()
             exporter.sample()
             expected = {("0",): 3, ("1",): 3}
             assert values(exporter.instruments, "discord_startup_guilds_expected") == expected
@@ -327,7 +324,6 @@ async def test_a_guild_outage_shows_and_ends() -> None:
     async with Simulator(guilds=6, shards=2) as sim:
         bot = ShardedBot(shard_count=2)
         async with watched(bot) as exporter, logged_in(bot, sim, 2):
-            await exporter.watch()
 
             def unavailable() -> float:
                 exporter.sample()
@@ -345,11 +341,6 @@ async def test_ready_seconds_span_from_the_websocket_to_ready() -> None:
         bot = ShardedBot(shard_count=2)
         async with watched(bot) as exporter:
             began = time.perf_counter()
-
-            async def setup_hook() -> None:
-                await exporter.watch()
-
-            bot.setup_hook = setup_hook  # type: ignore[method-assign]
             async with logged_in(bot, sim, 2):
                 took = time.perf_counter() - began
                 ready = values(exporter.instruments, "discord_shard_ready_seconds")
@@ -361,7 +352,6 @@ async def test_the_send_budget_of_the_gateway_shows_when_it_is_used_up() -> None
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with watched(bot) as exporter, logged_in(bot, sim):
-            await exporter.watch()
             exporter.sample()
             assert value(exporter.instruments, "discord_shard_send_rate_limited", "0") == 0
             for _ in range(120):
@@ -378,7 +368,6 @@ async def test_loading_while_connected_finds_the_shards_online() -> None:
         async with logged_in(bot, sim, 2):
             await until(lambda: all(latency < 100 for _, latency in bot.latencies))
             async with watched(bot) as exporter:
-                await exporter.watch()
                 exporter.sample()
                 assert values(exporter.instruments, STATUS) == {("0",): 3, ("1",): 3}
                 assert values(exporter.instruments, "discord_shard_guilds") == {("0",): 2, ("1",): 2}

@@ -1,0 +1,445 @@
+"""The extension's life on real clients: load, unload, reload, attach, at any time and under traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+import threading
+import typing
+import warnings
+from typing import Any
+
+import aiohttp
+import discord
+import psutil
+import pytest
+from discord.ext import commands
+from examples.discord_simulator import Simulator, point_at
+
+import argus_exporter
+from tests.clients import (
+    KINDS,
+    PlainBot,
+    PlainClient,
+    ShardedBot,
+    ShardedClient,
+    all_sent,
+    counter_total,
+    logged_in,
+    until,
+    value,
+    values,
+)
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+EVENTS = "discord_gateway_events_total"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ARGUS_PORT", "0")
+    monkeypatch.setenv("ARGUS_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("ARGUS_SESSION_LIMIT_INTERVAL", "off")
+
+
+@pytest.fixture(autouse=True)
+def modules() -> typing.Iterator[None]:
+    """Reloading an extension imports its modules anew: later tests get back those that they have imported."""
+    before = {name: module for name, module in sys.modules.items() if name.startswith("argus_exporter")}
+    yield
+    sys.modules.update(before)
+
+
+async def scrape(port: int | None, path: str = "/metrics") -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        assert response.status == 200
+        return await response.text()
+
+
+def exporter_of(bot: Any) -> Any:
+    cog = bot.get_cog("ArgusExporter")
+    assert cog is not None
+    return cog.exporter
+
+
+async def test_load_extension_from_setup_hook_serves_before_the_bot_is_ready() -> None:
+    pages: list[str] = []
+
+    class Loading(ShardedBot):
+        async def setup_hook(self) -> None:
+            await self.load_extension("argus_exporter")
+            pages.append(await scrape(exporter_of(self).port))
+            assert not self.is_ready()
+
+    async with Simulator(guilds=4, shards=2) as sim:
+        bot = Loading(shard_count=2)
+        async with logged_in(bot, sim, 2):
+            page = await scrape(exporter_of(bot).port)
+            assert 'discord_shard_status{shard="1"} 0' in pages[0]
+            assert 'discord_shard_status{shard="1"} 3' in page
+            assert 'argus_exporter_collector_up{collector="gateway"} 1' in page
+            assert bot.get_cog("ArgusExporter").settings.port == 0  # type: ignore[union-attr]
+
+
+async def test_load_extension_while_connected_and_under_traffic_counts_from_then_on() -> None:
+    async with Simulator(guilds=4, shards=2) as sim:
+        bot = ShardedBot(shard_count=2)
+        async with logged_in(bot, sim, 2), sim.traffic(rate=500) as traffic:
+            await until(lambda: traffic.sent.total() > 50)
+            await bot.load_extension("argus_exporter")
+            exporter = exporter_of(bot)
+            await until(lambda: counter_total(exporter.instruments, EVENTS) > 200)
+            assert counter_total(exporter.instruments, EVENTS) < all_sent(sim)
+            assert counter_total(exporter.instruments, "argus_exporter_collector_errors_total") == 0
+
+
+async def test_reload_under_traffic_starts_the_counters_again_on_a_server_that_answers() -> None:
+    async with Simulator(guilds=4, shards=2) as sim:
+        bot = ShardedBot(shard_count=2)
+        async with logged_in(bot, sim, 2), sim.traffic(rate=500):
+            await bot.load_extension("argus_exporter")
+            before = exporter_of(bot)
+            await until(lambda: counter_total(before.instruments, EVENTS) > 100)
+            await bot.reload_extension("argus_exporter")
+            after = exporter_of(bot)
+            at_unload = counter_total(before.instruments, EVENTS)
+            assert after is not before
+            assert counter_total(after.instruments, EVENTS) < at_unload
+            await until(lambda: counter_total(after.instruments, EVENTS) > 100)
+            assert counter_total(before.instruments, EVENTS) == at_unload
+            assert "discord_gateway_events_total" in await scrape(after.port)
+            assert before.port is None
+
+
+async def test_the_cog_can_be_added_removed_and_added_again() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            for _ in range(3):
+                await bot.add_cog(argus_exporter.ArgusExporter(bot, settings=argus_exporter.Settings.load(cluster="east")))
+                await sim.message("hi", guild=0)
+                await until(lambda: value(exporter_of(bot).instruments, EVENTS, "MESSAGE_CREATE") == 1)
+                assert 'discord_shards{cluster="east"} 1' in await scrape(exporter_of(bot).port)
+                assert await bot.remove_cog("ArgusExporter") is not None
+
+
+async def test_a_wrong_setting_fails_the_load_with_one_line_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_PORT", "ninety")
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            with pytest.raises(commands.ExtensionFailed) as failure:
+                await bot.load_extension("argus_exporter")
+            message = str(failure.value.original)
+            assert "\n" not in message
+            assert "ARGUS_PORT" in message
+            assert "'ninety'" in message
+            assert "65535" in message
+            assert bot.get_cog("ArgusExporter") is None
+            assert not hasattr(bot._connection._update_references, "argus_exporter")
+            monkeypatch.setenv("ARGUS_PORT", "0")
+            await bot.load_extension("argus_exporter")
+
+
+async def test_a_port_in_use_is_said_once_and_bound_when_it_comes_free(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("ARGUS_PORT", str(port))
+        async with Simulator(guilds=2) as sim:
+            bot = PlainBot()
+            async with logged_in(bot, sim):
+                await bot.load_extension("argus_exporter")
+                assert exporter_of(bot).port is None
+                await asyncio.sleep(2.5)
+                said = [record for record in caplog.records if str(port) in record.getMessage()]
+                assert len(said) == 1
+                taken.close()
+                await until(lambda: exporter_of(bot).port == port)
+                assert "discord_shards 1" in await scrape(port)
+
+
+async def test_two_exporters_on_one_client_are_refused() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.load_extension("argus_exporter")
+            with pytest.raises(RuntimeError, match="attached to this client already"):
+                argus_exporter.attach(bot)
+            await sim.message("hi", guild=0)
+            await until(lambda: value(exporter_of(bot).instruments, EVENTS, "MESSAGE_CREATE") == 1)
+
+
+def belongings(bot: discord.Client) -> dict[str, Any]:
+    """What a load could leave behind."""
+    loop = asyncio.get_running_loop()
+    state: Any = bot._connection
+    sockets: list[Any] = [bot.ws] if bot.ws is not None else [shard._parent.ws for shard in bot.shards.values()]  # type: ignore[attr-defined]
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "threads": threading.active_count(),
+        "connections": len(psutil.Process().net_connections()),
+        "handles": len([handle for handle in loop._scheduled if not handle.cancelled()]),  # type: ignore[attr-defined]
+        "root handlers": list(logging.root.handlers),
+        "our handlers": list(logging.getLogger("argus_exporter").handlers),
+        "client": sorted(vars(bot)),
+        "state": sorted(vars(state)),
+        "parsers": dict(state.parsers),
+        "waiters": {name: len(waiters) for name, waiters in bot._listeners.items()},
+        "listeners": {name: len(listeners) for name, listeners in getattr(bot, "extra_events", {}).items()},
+        "sockets": [sorted(vars(ws)) for ws in sockets],
+        "dispatches": [ws._dispatch for ws in sockets],
+        "closes": [ws.socket.close for ws in sockets],
+        "excepthooks": (sys.excepthook, threading.excepthook, loop.get_exception_handler()),
+    }
+
+
+async def rested(bot: discord.Client, before: dict[str, Any]) -> dict[str, Any]:
+    """What is there once what was closed has gone, which takes the loop and the operating system a moment."""
+    for _ in range(200):
+        gc.collect()
+        after = belongings(bot)
+        if after == before:
+            break
+        await asyncio.sleep(0.01)
+    return after
+
+
+async def test_unloading_leaves_nothing_behind() -> None:
+    async with Simulator(guilds=4, shards=2) as sim:
+        bot = ShardedBot(shard_count=2)
+        async with logged_in(bot, sim, 2):
+            await bot.load_extension("argus_exporter")
+            await bot.unload_extension("argus_exporter")
+            before = await rested(bot, {})
+            await bot.load_extension("argus_exporter")
+            await scrape(exporter_of(bot).port)
+            assert belongings(bot) != before
+            await bot.unload_extension("argus_exporter")
+            assert await rested(bot, before) == before
+            await sim.reconnect(0)
+            await until(lambda: 0 in sim.sessions and sim.sessions[0].resumes)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=2)], ids=["Bot", "AutoShardedBot"])
+async def test_a_thousand_loads_and_unloads_leave_everything_as_it_was(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=2, shards=2 if make is not PlainBot else 1) as sim:
+        bot = make()
+        async with logged_in(bot, sim, 2 if make is not PlainBot else 1):
+            await bot.add_cog(argus_exporter.ArgusExporter(bot))
+            await bot.remove_cog("ArgusExporter")
+            before = await rested(bot, {})
+            for _ in range(1000):
+                await bot.add_cog(argus_exporter.ArgusExporter(bot))
+                await bot.remove_cog("ArgusExporter")
+            assert await rested(bot, before) == before
+
+
+async def test_reloading_the_modules_many_times_leaves_everything_as_it_was() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.load_extension("argus_exporter")
+            before = await rested(bot, {})
+            keep = {"tasks", "threads", "connections", "handles", "root handlers", "client", "state", "waiters", "listeners"}
+            for _ in range(20):
+                await bot.reload_extension("argus_exporter")
+            after = await rested(bot, before)
+            assert {name: after[name] for name in keep} == {name: before[name] for name in keep}
+            await bot.unload_extension("argus_exporter")
+
+
+async def test_unloading_gives_back_only_what_is_ours() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.load_extension("argus_exporter")
+            ours = bot.ws._dispatch
+            seen: list[str] = []
+
+            def theirs(name: str, event: Any) -> None:
+                seen.append(event)
+                ours(name, event)
+
+            bot.ws._dispatch = theirs
+            parser = bot._connection.parsers["GUILD_CREATE"]
+            bot._connection.parsers["GUILD_CREATE"] = lambda data: parser(data)
+            exporter = exporter_of(bot)
+            await bot.unload_extension("argus_exporter")
+            await sim.message("hi", guild=0)
+            await until(lambda: "MESSAGE_CREATE" in seen)
+            assert bot.ws._dispatch is theirs
+            total = dict(exporter._view.guilds.total)
+            await sim.event("GUILD_CREATE", guild=0)
+            await sim.flush()
+            assert exporter._view.guilds.total == total
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+async def test_attach_before_run_counts_everything_and_closes_with_the_client(kind: Any) -> None:
+    async with Simulator(guilds=16, shards=kind.count) as sim:
+        client = kind.make()
+        before = sorted(vars(client)), sorted(vars(client._connection))
+        exporter = argus_exporter.attach(client)
+        assert exporter.port is None
+        async with logged_in(client, sim, len(kind.shards)):
+            await sim.burst(100)
+            await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim))
+            page = await scrape(exporter.port)
+            assert f"discord_shards {kind.count}" in page
+            assert f'discord_shard_status{{shard="{kind.shards[0]}"}} 3' in page
+        assert exporter.port is None
+        added = (set(vars(client)) - set(before[0]), set(vars(client._connection)) - set(before[1]))
+        assert "login" not in added[0]
+        assert "close" not in added[0]
+        assert "_update_references" not in added[1]
+
+
+async def test_attach_after_login_opens_in_the_background() -> None:
+    async with Simulator(guilds=4, shards=2) as sim:
+        client = ShardedClient(shard_count=2)
+        async with logged_in(client, sim, 2):
+            exporter = argus_exporter.attach(client)
+            await until(lambda: exporter.port)
+            await sim.message("hi", guild=0)
+            await until(lambda: value(exporter.instruments, EVENTS, "MESSAGE_CREATE") == 1)
+            assert values(exporter.instruments, "discord_shard_dispatches_total")
+            await exporter.close()
+            assert exporter.port is None
+            await exporter.close()
+
+
+async def test_setup_hook_defined_after_attaching_does_not_end_the_server() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        exporter = argus_exporter.attach(client)
+        ran: list[bool] = []
+
+        @client.event
+        async def setup_hook() -> None:
+            ran.append(exporter.port is not None)
+
+        async with logged_in(client, sim):
+            assert ran == [True]
+            assert "discord_shards 1" in await scrape(exporter.port)
+
+
+async def test_attach_to_a_closed_client_is_refused() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        async with logged_in(client, sim):
+            pass
+        with pytest.raises(RuntimeError, match="closed"):
+            argus_exporter.attach(client)
+
+
+async def test_a_login_that_fails_fails_as_ever_and_leaves_nothing() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        exporter = argus_exporter.attach(client)
+        with point_at(sim.url), pytest.raises(discord.LoginFailure):
+            async with client:
+                await client.start("a wrong token")
+        assert exporter.port is None
+
+
+async def test_the_bot_goes_on_when_a_collector_cannot_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise OSError("no such thing")
+
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            cog = argus_exporter.ArgusExporter(bot)
+            (process,) = [collector for collector in cog.exporter._collectors if collector.noun == "process"]
+            monkeypatch.setattr(process, "start", broken)
+            await bot.add_cog(cog)
+            page = await scrape(cog.port)
+            assert 'argus_exporter_collector_up{collector="process"} 0' in page
+            assert 'argus_exporter_collector_up{collector="gateway"} 1' in page
+            assert 'argus_exporter_collector_errors_total{collector="process"} 1' in page
+            assert len([record for record in caplog.records if record.exc_info and "process" in record.message]) == 1
+
+
+async def test_a_listener_that_fails_is_counted_and_the_others_hear() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        cog = argus_exporter.ArgusExporter(bot)
+        view = cog.exporter._view
+
+        class Broken:
+            def __getattr__(self, name: str) -> Any:
+                raise ZeroDivisionError(name)
+
+        view.listeners.insert(0, Broken())  # type: ignore[arg-type]
+        await_ready = logged_in(bot, sim)
+        cog.exporter.open()
+        async with await_ready:
+            assert value(cog.exporter.instruments, EVENTS, "READY") == 1
+            assert counter_total(cog.exporter.instruments, "argus_exporter_collector_errors_total") > 0
+        await cog.exporter.close()
+
+
+async def test_disabled_collectors_are_left_out() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.add_cog(argus_exporter.ArgusExporter(bot, disable="gateway,loop"))
+            await sim.message("hi", guild=0)
+            page = await scrape(exporter_of(bot).port)
+            assert "discord_gateway_events_total" not in page
+            assert "discord_event_loop_lag_seconds" not in page
+            assert 'discord_shard_status{shard="0"} 3' in page
+            await bot.remove_cog("ArgusExporter")
+            await bot.add_cog(argus_exporter.ArgusExporter(bot, disable=["shards"]))
+            await sim.message("hi", guild=0)
+            await until(lambda: value(exporter_of(bot).instruments, EVENTS, "MESSAGE_CREATE") == 1)
+            assert "discord_shard_status" not in await scrape(exporter_of(bot).port)
+
+
+def test_the_whole_life_on_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop has no build for this platform")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(whole_life())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_the_whole_life_with_eager_tasks() -> None:
+    async def eager() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        await whole_life()
+
+    asyncio.run(eager())
+
+
+async def whole_life() -> None:
+    """Load, count exactly, reconnect, scrape, reload, unload."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        async with Simulator(guilds=4, shards=2) as sim:
+            bot = ShardedBot(shard_count=2)
+
+            async def setup_hook() -> None:
+                await bot.load_extension("argus_exporter")
+
+            bot.setup_hook = setup_hook  # type: ignore[method-assign]
+            async with logged_in(bot, sim, 2):
+                await sim.burst(200)
+                await sim.reconnect(1)
+                await until(lambda: 1 in sim.sessions and sim.sessions[1].resumes)
+                await sim.burst(200)
+                exporter = exporter_of(bot)
+                await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim))
+                assert 'discord_shard_status{shard="1"} 3' in await scrape(exporter.port)
+                await bot.reload_extension("argus_exporter")
+                assert 'discord_shard_status{shard="1"} 3' in await scrape(exporter_of(bot).port)
+                await bot.unload_extension("argus_exporter")
