@@ -435,7 +435,9 @@ class Connection:
         session.received.append({"op": IDENTIFY, "d": data})
         session.presence = data.get("presence") or {}
         self._attach(session)
-        self.gateway.background(_greet(self.gateway, session))
+        guilds = self.gateway.guilds_of(session)
+        session.emit("READY", json.dumps(_ready(self.gateway, session, guilds)))
+        self.gateway.background(_greet(self.gateway, session, guilds))
 
     async def _on_resume(self, data: Json) -> None:
         if self.session is not None:
@@ -521,10 +523,8 @@ def _checked(gateway: Gateway, data: Json) -> tuple[int, int]:
     return int(shard_id), int(shard_count)
 
 
-async def _greet(gateway: Gateway, session: Session) -> None:
-    """Send READY and the guilds; the client may lose its connection meanwhile, and resume."""
-    guilds = gateway.guilds_of(session)
-    session.emit("READY", json.dumps(_ready(gateway, session, guilds)))
+async def _greet(gateway: Gateway, session: Session, guilds: list[Guild]) -> None:
+    """Send the guilds after READY; the client may lose its connection meanwhile, and resume."""
     large = min(int(session.identify.get("large_threshold", 50)), 250)
     for guild in guilds:
         if not guild.unavailable:

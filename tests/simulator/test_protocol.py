@@ -299,3 +299,11 @@ async def test_a_message_that_concerns_the_bot_keeps_its_content_without_the_int
         await ws.identify(sim, intents=512)
         await sim.message("for you", mentions=[sim.world.bot])
         assert (await ws.until("t", "MESSAGE_CREATE"))["d"]["content"] == "for you"
+
+
+async def test_ready_is_the_first_event_however_much_happens() -> None:
+    async with Simulator(guilds=2, members=2) as sim, sim.traffic(rate=5_000, mix={"MESSAGE_CREATE": 1}):
+        for _ in range(10):
+            async with socket(sim) as ws:
+                ready = await ws.identify(sim)
+                assert (ready["t"], ready["s"]) == ("READY", 1)
