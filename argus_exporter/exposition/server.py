@@ -34,6 +34,8 @@ CONNECTIONS: Final = 128
 
 _KEEP_ALIVE: Final = 300
 _LINGER: Final = 1
+_ROUNDS: Final = 5
+"""Of the loop, until asyncio has let go of a connection: it is accepted, made, aborted and lost in a round each."""
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -110,7 +112,7 @@ class Server:
         opening.cancel()
         await asyncio.wait({opening})
         if self._listener is not None:
-            self._listener.close()
+            await _stop_listening(self._listener)
             self._listener = None
         http, self._http = self._http, None
         if http is not None:
@@ -226,13 +228,27 @@ class _Quiet(_Adapter):
         self.log(level, msg, *args, exc_info=exc_info, **kwargs)
 
 
+async def _stop_listening(listener: asyncio.Server) -> None:
+    """Close it when asyncio is done with what it accepted: what comes in between it would leave unclosed."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows' proactor, which has no readers
+        for socket in listener.sockets:
+            loop.remove_reader(socket.fileno())
+    await _rounds()
+    listener.close()
+
+
+async def _rounds() -> None:
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
+
+
 async def _hang_up(http: web.Server) -> None:
     """End every connection: the idle ones at once, the others after their grace."""
-    await asyncio.sleep(0)  # a connection that was accepted right before is made now
     transports = [each.transport for each in http.connections]
     http.pre_shutdown()
     await http.shutdown(GRACE_SECONDS)
     for transport in transports:
         if transport is not None:
             transport.abort()  # a closed transport waits for a client that may never read
-    await asyncio.sleep(0)
+    await _rounds()
