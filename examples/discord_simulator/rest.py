@@ -205,10 +205,17 @@ class Rest:
         for fault in self.faults.answers:
             response = fault(one, request)
             if response is not None:
-                return response
+                return self._with_bucket(one, request, response)
         if one.auth and request.headers.get("Authorization") != f"Bot {self.gateway.token}":
             return error(UNAUTHORIZED)
         return self._limited(one, request) or await self._allowed(one, request, seen)
+
+    def _with_bucket(self, one: Route, request: web.Request, response: web.Response) -> web.Response:
+        """Add an exhausted bucket's headers to a 429 of the bot's own or of a shared resource, as Discord does."""
+        if response.headers.get("X-RateLimit-Scope") in ("user", "shared"):
+            headers = self._bucket(one, request).headers(self.stage.world.clock.time())
+            response.headers.update(headers | {"X-RateLimit-Remaining": "0"})
+        return response
 
     def _limited(self, one: Route, request: web.Request) -> web.Response | None:
         wait = 0.0 if one.exempt else self.limits.take_global()

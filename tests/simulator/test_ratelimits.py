@@ -98,6 +98,8 @@ async def test_shared_429s_are_no_invalid_requests(sim: Simulator) -> None:
     await sim.incident("shared_429", retry_after=0.5)
     status, headers, body = await _get(sim, f"/channels/{channel}")
     assert (status, headers["X-RateLimit-Scope"], body["retry_after"]) == (429, "shared", 0.5)
+    assert headers["X-RateLimit-Remaining"] == "0"
+    assert len(headers["X-RateLimit-Bucket"]) == 32
     assert sim.rest.limits.invalid_requests == 0
 
 
