@@ -82,7 +82,7 @@ class Socket:
 
 def is_fatal(code: str) -> bool:
     """Whether a close code ends the client."""
-    return code.isdigit() and int(code) in FATAL_CLOSE_CODES
+    return code in map(str, FATAL_CLOSE_CODES)
 
 
 def heart_of(ws: DiscordWebSocket, *, closed: bool) -> Heart:

@@ -1,0 +1,43 @@
+"""What the public way sees of sessions and outages, on a discord.py whose inside is not as we know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from examples.discord_simulator import Simulator
+
+from tests.clients import PlainBot, ShardedBot, logged_in, until, value, values
+from tests.collectors.test_gateway import by_the_public_way
+
+
+@pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=1)], ids=["Bot", "AutoShardedBot"])
+async def test_sessions_and_outages_are_counted_by_the_public_way(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = make()
+        async with by_the_public_way(bot, monkeypatch) as exporter, logged_in(bot, sim):
+            metrics = exporter.instruments
+            sessions, outages = "discord_shard_connections_total", "discord_shard_outages_total"
+            assert values(metrics, sessions) == {("0", "identify"): 1}
+            assert values(metrics, outages) == {}
+            await sim.reconnect(0)
+            await until(lambda: value(metrics, sessions, "0", "resume"))
+            assert values(metrics, outages) == {("0",): 1}
+            await sim.invalidate(0, resumable=False)
+            await until(lambda: value(metrics, sessions, "0", "identify") == 2)
+            exporter.sample()
+            assert value(metrics, "discord_shard_status", "0") == 3
+            assert values(metrics, outages) == {("0",): 2}
+            assert values(metrics, "discord_gateway_closes_total") == {}
+
+
+async def test_it_says_once_that_it_falls_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with by_the_public_way(bot, monkeypatch) as exporter, logged_in(bot, sim):
+            exporter.sample()
+            exporter.sample()
+            assert len([message for message in caplog.messages if "public way" in message]) == 1
+        assert not bot._listeners

@@ -1,0 +1,94 @@
+"""Guilds by shard where the parsers cannot be followed, or the cache changes behind our back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from examples.discord_simulator import Simulator
+
+from argus_exporter.discordpy import guilds
+from argus_exporter.discordpy.guilds import GuildLedger
+from tests.clients import PlainBot, ShardedBot, logged_in
+
+
+def unguarded(_: str, call: Any, *arguments: Any) -> None:
+    call(*arguments)
+
+
+def truth(bot: Any) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for guild in bot.guilds:
+        total[guild.shard_id] = total.get(guild.shard_id, 0) + 1
+    return total
+
+
+async def test_without_parsers_the_guilds_are_counted_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=6, shards=3) as sim:
+        bot = ShardedBot(shard_count=3)
+        async with logged_in(bot, sim, 3):
+            state: Any = bot._connection
+            followed = state.parsers
+            monkeypatch.setattr(state, "parsers", {})
+            ledger = GuildLedger(bot, unguarded)
+            ledger.open(state)
+            state.parsers = followed
+            assert ledger.total == truth(bot)
+            bot._connection._remove_guild(bot.guilds[0])
+            ledger.check()
+            assert ledger.total != truth(bot)
+            monkeypatch.setattr(guilds, "RECOUNT_SECONDS", 0.0)
+            ledger.check()
+            assert ledger.total == truth(bot)
+
+
+async def test_a_cache_that_changed_behind_our_back_is_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guilds, "RECOUNT_SECONDS", 0.0)
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            ledger = GuildLedger(bot, unguarded)
+            ledger.open(bot._connection)
+            bot._connection._remove_guild(bot.guilds[0])
+            ledger.check()
+            assert ledger.total == {0: 2}
+            assert ledger.count() == 2
+            ledger.close()
+
+
+async def test_following_is_not_disturbed_by_a_parser_that_fails() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            state: Any = bot._connection
+
+            def failing(data: Any) -> None:
+                raise KeyError(data["id"])
+
+            original = state.parsers["GUILD_CREATE"]
+            state.parsers["GUILD_CREATE"] = failing
+            ledger = GuildLedger(bot, unguarded)
+            ledger.open(state)
+            with pytest.raises(KeyError, match="77"):
+                state.parsers["GUILD_CREATE"]({"id": "77"})
+            assert ledger.total == {0: 2}
+            ledger.close()
+            assert state.parsers["GUILD_CREATE"] is failing
+            state.parsers["GUILD_CREATE"] = original
+
+
+async def test_a_guild_that_is_left_while_starting_is_expected_no_more() -> None:
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            ledger = GuildLedger(bot, unguarded)
+            ledger.open(bot._connection)
+            one, two, three = (guild.id for guild in bot.guilds)
+            ledger.expected, ledger.pending = {0: 3}, {0: {one, two}}
+            for guild_id in (one, two):
+                bot._connection.parsers["GUILD_DELETE"]({"id": str(guild_id), "unavailable": guild_id == two})
+            assert (ledger.expected, ledger.pending) == ({0: 2}, {0: {two}})
+            assert (ledger.total, ledger.unavailable) == ({0: 2}, {0: 1})
+            bot._connection.parsers["GUILD_DELETE"]({"id": str(three)})
+            assert ledger.total == {0: 1}
+            ledger.close()

@@ -1,0 +1,166 @@
+"""The exporter alone: manual mode, the collectors' life, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import typing
+from typing import Any
+
+import aiohttp
+import prometheus_client
+import pytest
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from argus_exporter import Exporter, SettingError, Settings, catalogue
+from argus_exporter.collectors import CLIENT_COLLECTORS, COLLECTORS, PROCESS_COLLECTORS
+from tests.clients import value
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def quiet(**options: Any) -> Settings:
+    return Settings(**{"port": 0, "state_dir": "off", "user_registry": False, **options})
+
+
+async def scrape(exporter: Exporter) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{exporter.port}/metrics") as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_manual_mode_serves_the_process_and_the_loop_without_any_bot() -> None:
+    async with Exporter(quiet(bot="worker", cluster="b")) as exporter:
+        page = await scrape(exporter)
+        names = {family.name for family in text_string_to_metric_families(page)}
+        assert {"process_resident_memory_bytes", "discord_event_loop_lag_seconds", "argus_exporter_info"} <= names
+        assert 'process_threads{bot="worker",cluster="b"}' in page
+        assert "discord_shard" not in page
+    assert exporter.port is None
+
+
+async def test_it_can_start_again_after_it_was_closed_and_twice_is_once() -> None:
+    exporter = Exporter(quiet())
+    for _ in range(2):
+        await exporter.start()
+        port = exporter.port
+        await exporter.start()
+        assert exporter.port == port
+        assert "argus_exporter_info" in await scrape(exporter)
+        await exporter.close()
+        await exporter.close()
+
+
+async def test_settings_and_single_options_exclude_each_other() -> None:
+    with pytest.raises(TypeError, match="either settings or single options"):
+        Exporter(quiet(), port=1)
+    assert Exporter(port="off").settings.port is None
+    with pytest.raises(SettingError, match="ARGUS_PORT=-1"):
+        Exporter(port=-1)
+
+
+async def test_one_failing_close_does_not_keep_the_rest_open(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = Exporter(quiet())
+    await exporter.start()
+    closed: list[str] = []
+
+    def closing(collector: Any) -> Callable[[], Any]:
+        original = collector.close
+
+        async def close() -> None:
+            closed.append(collector.noun)
+            await original()
+            raise OSError("stuck")
+
+        return close
+
+    for collector in exporter._collectors:
+        collector.close = closing(collector)  # type: ignore[method-assign]
+    port = exporter.port
+    await exporter.close()
+    assert sorted(closed) == sorted(kind.noun for kind in PROCESS_COLLECTORS)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as session:
+            await session.get(f"http://127.0.0.1:{port}/metrics")
+    assert value(exporter.instruments, "argus_exporter_collector_errors_total", "loop") == 1
+
+
+async def test_a_collector_that_fails_at_a_sample_is_down_until_it_works_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Exporter(quiet()) as exporter:
+        (process,) = [collector for collector in exporter._collectors if collector.noun == "process"]
+        original = process.sample
+
+        def failing() -> None:
+            raise RuntimeError("no")
+
+        process.sample = failing  # type: ignore[method-assign]
+        with caplog.at_level(logging.ERROR, "argus_exporter"):
+            for count in (1, 2, 3):
+                page = await scrape(exporter)
+                assert f'argus_exporter_collector_errors_total{{collector="process"}} {count}' in page
+        assert 'argus_exporter_collector_up{collector="process"} 0' in page
+        assert 'argus_exporter_collector_up{collector="loop"} 1' in page
+        assert len(caplog.records) == 1
+        assert caplog.records[0].exc_info is not None
+        process.sample = original  # type: ignore[method-assign]
+        assert 'argus_exporter_collector_up{collector="process"} 1' in await scrape(exporter)
+
+
+async def test_the_log_is_not_flooded_by_many_kinds_of_failures(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = Exporter(quiet())
+    for number in range(300):
+        exporter.note_error("loop", type(f"Error{number}", (Exception,), {})())
+    assert len(caplog.records) == 100
+    assert value(exporter.instruments, "argus_exporter_collector_errors_total", "loop") == 300
+
+
+async def test_the_handler_serves_in_an_application_of_ones_own() -> None:
+    async with Exporter(quiet(port="off")) as exporter:
+        assert exporter.port is None
+        app = web.Application()
+        app.router.add_get("/internal/metrics", exporter.handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/internal/metrics") as response:
+            assert "process_threads" in await response.text()
+        await runner.cleanup()
+
+
+async def test_the_collector_serves_in_a_registry_of_ones_own() -> None:
+    async with Exporter(quiet(port="off")) as exporter:
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(exporter.collector)
+        threads = registry.get_sample_value("process_threads")
+        assert threads is not None
+        assert threads >= 1
+        page = await asyncio.to_thread(prometheus_client.generate_latest, registry)
+        assert b"process_threads" in page
+
+
+async def test_each_sampled_collector_says_how_long_it_took_and_the_page_how_many_series_it_has() -> None:
+    async with Exporter(quiet()) as exporter:
+        await scrape(exporter)
+        page = await scrape(exporter)
+        lines = [line for line in page.splitlines() if not line.startswith("#")]
+        assert f"argus_exporter_series {len(lines)}" in lines
+        for kind in PROCESS_COLLECTORS:
+            took = value(exporter.instruments, "argus_exporter_sample_seconds", kind.noun)
+            assert took is not None
+            assert 0 < took < 1
+
+
+def test_each_collector_is_in_the_list_under_its_own_noun() -> None:
+    nouns = [kind.noun for kind in COLLECTORS]
+    assert len(set(nouns)) == len(nouns)
+    assert set(nouns) | {"exporter", "registry"} == set(catalogue.COLLECTORS)
+    assert set(COLLECTORS) == set(CLIENT_COLLECTORS) | set(PROCESS_COLLECTORS)
+    for kind in COLLECTORS:
+        assert kind.__module__ == f"argus_exporter.collectors.{kind.noun}"
+        assert any(metric.noun == kind.noun for metric in catalogue.METRICS)
