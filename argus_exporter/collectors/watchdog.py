@@ -101,9 +101,10 @@ class Watchdog:
         return max(0.0, now - max(due, self._resumed))
 
     def _look_for_a_pause(self, now: float) -> None:
-        if self._asleep is None:
+        asleep = self._asleep
+        if asleep is None:
             return
-        until, cpu = self._asleep
+        until, cpu = asleep
         if now - until >= PAUSE_SECONDS and time.process_time() - cpu < _IDLE_SHARE * (now - until):
             self._resumed, self._pause = now, now - until
 

@@ -105,6 +105,8 @@ def test_an_opened_file_is_seen(page: Page) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_without_the_kernels_count_the_descriptors_are_walked(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = page.value("process_open_fds")
+    monkeypatch.setattr(room, "_counted_by_the_kernel", lambda: 12345)
+    assert page.value("process_open_fds") == 12345
     monkeypatch.setattr(room, "_counted_by_the_kernel", lambda: 0)
     walked = page.value("process_open_fds")
     assert quick is not None
