@@ -397,3 +397,11 @@ def test_a_user_page_survives_an_int_beyond_all_floats() -> None:
     instruments = Instruments()
     instruments.gauge(PLAIN).labels().set(10**400)
     assert b"test_plain +Inf\n" in prometheus_client.generate_latest(registry_of(instruments))
+
+
+def test_the_names_that_are_taken_are_those_of_families_and_samples() -> None:
+    instruments = Instruments()
+    instruments.histogram(TIMED)
+    timed = {f"test_timed_seconds{suffix}" for suffix in ("", "_bucket", "_count", "_sum", "_created")}
+    overflow = {OVERFLOW, "argus_exporter_label_overflow", "argus_exporter_label_overflow_created"}
+    assert set(instruments.names) == timed | overflow
