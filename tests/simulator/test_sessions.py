@@ -104,15 +104,15 @@ async def test_latency_is_measured_from_real_acks(sim: Simulator) -> None:
 
 async def test_counts_equal_what_the_client_got_after_everything_at_once() -> None:
     async with Simulator(guilds=6, members=3, channels=2, heartbeat_interval=0.2) as sim:
-        resumes = sim.gateway.sessions.resumes
         async with connected(sim, shard_count=3) as bot:
-            async with sim.traffic(rate=2000):
-                for shard in range(3):
-                    for number, lose in enumerate((sim.reconnect, sim.drop_shard, sim.close_shard), 1):
-                        await lose(shard)
-                        await until(lambda shard=shard, number=number: resumes[shard] == number, sim)
+            losses = [lose for lose in (sim.reconnect, sim.drop_shard, sim.close_shard) for _ in range(3)]
+            async with sim.traffic(rate=1_000):
+                for number, lose in enumerate(losses, 1):
+                    await lose(number % 3)
+                    # The next one only when discord.py is back: cut while it still sends, it would identify anew.
+                    await until(lambda number=number: bot.events["RESUMED"] == number, sim)
             await settled(sim, bot)
-            assert bot.events["RESUMED"] == 9
+            assert sim.gateway.sessions.resumes == {0: 3, 1: 3, 2: 3}
             assert bot.events["MESSAGE_CREATE"] > 0
 
 
