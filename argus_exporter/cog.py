@@ -43,7 +43,7 @@ class ClientExporter(Exporter):
         self._view.open()
 
     async def watch(self) -> None:
-        """Start what needs the client's loop. Call it on that loop, after login and :meth:`start`; twice does nothing."""
+        """Start what needs the client's loop. Call it on that loop, after login and :meth:`start`. Once is enough."""
         if self._stack is None or self._watching:
             return
         self._watching = True

@@ -12,6 +12,7 @@ from typing import Any
 
 import discord
 from discord.ext import commands
+
 from examples.discord_simulator import Simulator, point_at
 
 if typing.TYPE_CHECKING:

@@ -128,7 +128,10 @@ async def test_the_handler_serves_in_an_application_of_ones_own() -> None:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/internal/metrics") as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{host}:{port}/internal/metrics") as response,
+        ):
             assert "process_threads" in await response.text()
         await runner.cleanup()
 

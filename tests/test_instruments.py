@@ -290,7 +290,7 @@ def test_a_full_family_with_a_hidden_label_folds_into_the_series_that_is_there()
 def test_series_of_one_label_value_share_its_text() -> None:
     family = Instruments().counter(PAIRED)
     for second in "xyz":
-        family.labels("".join(["first", " ", "value"]), second)
+        family.labels("first {}".format("value"), second)
     assert len({id(key[0]) for key in family.cells}) == 1
 
 

@@ -59,7 +59,7 @@ def skipping(
     listeners: Mapping[str, object] = getattr(client, "extra_events", {})
     is_logged = logging.getLogger("discord.client").isEnabledFor
     base: Any = discord.Client
-    plain: Any = base.dispatch
+    plain: object = base.dispatch
 
     def dispatch(name: str, event: Any, *more: Any) -> Any:
         if name == "socket_event_type":
@@ -101,7 +101,8 @@ def may_skip(client: discord.Client, call: object) -> bool:
     Whoever has overridden ``dispatch`` in a class or on the instance, patched discord.py's, or answers for any
     attribute by ``__getattr__``, is called as ever.
     """
-    bases = type(client).__mro__
+    kind: Any = type(client)
+    bases: tuple[type, ...] = kind.__mro__
     ours: tuple[Any, ...] = (discord.Client, commands.bot.BotBase)
     return (
         is_known_version()
@@ -111,7 +112,7 @@ def may_skip(client: discord.Client, call: object) -> bool:
         and all(base in ours for base in bases if "dispatch" in vars(base))
         and all(_is_of_discord(base.dispatch) for base in ours)
         and not any("__getattr__" in vars(base) for base in bases)
-        and type(client).__getattribute__ is object.__getattribute__
+        and kind.__getattribute__ is object.__getattribute__
     )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import discord
 import pytest
-from examples.discord_simulator import Simulator
 
 from argus_exporter.cog import ClientExporter, attach
 from argus_exporter.settings import Settings
+from examples.discord_simulator import Simulator
 from tests.clients import (
     KINDS,
     PlainBot,
@@ -177,7 +177,7 @@ async def test_a_shard_that_the_user_disconnects_is_closed_by_the_client() -> No
 async def test_a_fatal_close_is_told_by_the_next_process(code: int, tmp_path: Path) -> None:
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
-        async with watched(bot, state_dir=tmp_path) as exporter, logged_in(bot, sim) as running:
+        async with watched(bot, state_dir=tmp_path), logged_in(bot, sim) as running:
             await sim.close_shard(0, code=code)
             with pytest.raises(discord.ClientException):
                 await running

@@ -9,13 +9,13 @@ import time
 from typing import Any
 
 import pytest
-from examples.discord_simulator import Simulator
 
+from argus_exporter.cog import ClientExporter
 from argus_exporter.collectors import shards
 from argus_exporter.collectors.shards import Shard, ShardCells, status_of
-from argus_exporter.cog import ClientExporter
 from argus_exporter.discordpy import GatewayListener, Heart
 from argus_exporter.instruments import Instruments
+from examples.discord_simulator import Simulator
 from tests.clients import KINDS, PlainBot, ShardedBot, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
 
@@ -259,17 +259,18 @@ async def test_guild_counts_never_drift_from_the_truth(monkeypatch: pytest.Monke
                     [
                         lambda each: sim.dispatch("GUILD_DELETE", {"id": str(each)}, guild=each),
                         lambda each: sim.dispatch("GUILD_DELETE", {"id": str(each), "unavailable": True}, guild=each),
-                        lambda each: sim.dispatch("GUILD_CREATE", {**payload(sim, each), "unavailable": False}, guild=each),
-                        lambda each: sim.dispatch("GUILD_CREATE", {**payload(sim, each), "unavailable": True}, guild=each),
-                        lambda each: sim.dispatch("GUILD_CREATE", payload(sim, each), guild=each),
+                        lambda each: sim.dispatch("GUILD_CREATE", payload(each, unavailable=False), guild=each),
+                        lambda each: sim.dispatch("GUILD_CREATE", payload(each, unavailable=True), guild=each),
+                        lambda each: sim.dispatch("GUILD_CREATE", payload(each), guild=each),
                     ]
                 )(guild_id)
                 if step % 60 == 59:
                     before = sim.sessions[step % 3].identifies
                     await sim.invalidate(step % 3, resumable=False)
                     await until(
-                        lambda step=step, before=before: step % 3 in sim.sessions
-                        and sim.sessions[step % 3].identifies > before
+                        lambda step=step, before=before: (
+                            step % 3 in sim.sessions and sim.sessions[step % 3].identifies > before
+                        )
                     )
             await sim.flush()
             await asyncio.sleep(0.2)
@@ -285,7 +286,7 @@ async def test_guild_counts_never_drift_from_the_truth(monkeypatch: pytest.Monke
             assert unavailable
 
 
-def payload(sim: Simulator, guild_id: int) -> dict[str, Any]:
+def payload(guild_id: int, **fields: Any) -> dict[str, Any]:
     """A GUILD_CREATE, as little as discord.py takes."""
     return {
         "id": str(guild_id),
@@ -306,6 +307,7 @@ def payload(sim: Simulator, guild_id: int) -> dict[str, Any]:
         "nsfw_level": 0,
         "afk_timeout": 300,
         "system_channel_flags": 0,
+        **fields,
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from examples.discord_simulator import Simulator
 
+from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, ShardedBot, logged_in, until, value, values
 from tests.collectors.test_gateway import by_the_public_way
 

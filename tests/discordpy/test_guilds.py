@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from examples.discord_simulator import Simulator
 
 from argus_exporter.discordpy import guilds
 from argus_exporter.discordpy.guilds import GuildLedger
+from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, ShardedBot, logged_in
 
 

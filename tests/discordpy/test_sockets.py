@@ -53,7 +53,9 @@ def test_a_client_that_closes_has_begun_it() -> None:
     assert socket.close_reason(1000, closing=True) == ("1000", "client")
 
 
-@pytest.mark.parametrize(("code", "fatal"), [("4004", True), ("4014", True), ("4009", False), ("none", False), ("²", False)])
+@pytest.mark.parametrize(
+    ("code", "fatal"), [("4004", True), ("4014", True), ("4009", False), ("none", False), ("²", False)]
+)
 def test_fatal_codes(code: str, fatal: bool) -> None:
     assert is_fatal(code) is fatal
 

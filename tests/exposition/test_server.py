@@ -466,7 +466,7 @@ async def test_a_house_full_of_requests_refuses_one_more(monkeypatch: pytest.Mon
 
 
 async def test_a_connection_that_is_accepted_in_the_moment_of_the_close_is_closed(server: Server) -> None:
-    """The asyncio of Python 3.11 makes no transport for it, and closes nothing, when its listener is gone in between."""
+    """The asyncio of Python 3.11 makes no transport for it, and closes nothing, when its listener has gone between."""
     address = ("127.0.0.1", server.port or 0)
     gc.collect()
     before = open_sockets() or 0
