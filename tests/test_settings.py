@@ -39,6 +39,7 @@ ACCEPTED = [
     ("bot", "x" * 128, "x" * 128),
     ("cluster", "3", "3"),
     ("disable", "loop, Shards,,", frozenset({"loop", "shards"})),
+    ("disable", ",".join(DISABLEABLE), frozenset(DISABLEABLE)),
     ("user_registry", "off", False),
     ("user_registry", "No", False),
     ("user_registry", "0", False),
@@ -73,7 +74,7 @@ REFUSED = {
         "[::1",
         "fe80::1%a b",
     ],
-    "port": ["-1", "65536", "9191.0", "http", "0x1", "1 2", "9" * 5000, "tcp:/x"],
+    "port": ["-1", "65536", "9191.0", "http", "0x1", "1 2", "9" * 5000, "x" * 98, "tcp:/x"],
     "metrics_path": ["metrics", "/", "/a//b", "/a b", "/{x}", "/a?b", "/..", "/a/./b", "/a/../b", "/é", "/a\nb"],
     "bot": ["a\nb", "x" * 129, "nul\0", "\ud800", "a\x85b", "a\u2028b"],
     "cluster": ["a\tb", "x" * 129],
@@ -369,6 +370,14 @@ def test_every_setting_says_what_it_is_for_and_what_is_allowed() -> None:
         assert field.metadata["help"].endswith(".")
         assert field.metadata["allowed"] == ALLOWED[field.name]
         assert field.metadata["shown"]
+
+
+def test_settings_are_given_by_name_and_do_not_change() -> None:
+    with pytest.raises(TypeError):
+        Settings("127.0.0.1")  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 80  # type: ignore[misc]
+    assert not hasattr(Settings(), "__dict__")
 
 
 def test_the_defaults_are_shown_as_they_would_be_set() -> None:

@@ -167,8 +167,6 @@ class _Scalars(_Text[CounterCell | GaugeCell]):
 def _fill(template: str, values: list[float | None]) -> str:
     """Put the values into their lines; a line without a value is left out."""
     present = [value for value in values if value is not None] if None in values else typing.cast("list[float]", values)
-    if not present:
-        return ""
     lines = template % tuple(values if _all_finite(present) else map(_readable, values))
     return lines if present is values else _without_absent(lines)
 

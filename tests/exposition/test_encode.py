@@ -136,7 +136,8 @@ def check_headers(lines: list[str], *, openmetrics: bool) -> None:
     families = [line.split(" ")[2] for line in body if line.startswith("# TYPE")]
     assert families == [line.split(" ")[2] for line in body if line.startswith("# HELP")]
     assert len(set(families)) == len(families)
-    assert not any("_created" in line for line in body)
+    names = [re.split("[{ ]", line.removeprefix("# HELP ").removeprefix("# TYPE "))[0] for line in body]
+    assert not any(name.endswith("_created") for name in names)
 
 
 def check_counts(samples: list[Sample]) -> None:
@@ -315,6 +316,14 @@ def test_the_end_mark_is_openmetrics_and_no_slice() -> None:
     assert end_of(openmetrics=True) == b"# EOF\n"
     assert end_of(openmetrics=False) == b""
     assert not any(b"# EOF" in part for part in Encoder(instruments).slices(openmetrics=True))
+
+
+def test_a_page_is_text_unless_openmetrics_is_asked_for() -> None:
+    instruments = Instruments()
+    numbered(instruments, range(2))
+    text = Encoder(instruments).page(openmetrics=False)
+    assert b"# TYPE test_counted_total counter\n" in text
+    assert Encoder(instruments).page() == text == b"".join(Encoder(instruments).slices())
 
 
 @pytest.mark.usefixtures("small_runs")
