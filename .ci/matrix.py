@@ -1,7 +1,7 @@
 """Runs the tests on every supported discord.py, and on every supported Python that this machine has.
 
 Each discord.py runs on the oldest Python it can, with the tests that have a client in them; each Python runs with the
-newest discord.py, and with all tests but those that need no second run (linters, packaging, servers). Two at a time,
+newest discord.py, and with all tests but those that need no second run (linters, packaging, servers, examples). Two at a time,
 each in a virtual environment of its own under .venvs/.
 """
 
@@ -27,7 +27,7 @@ PYTHONS_OF = {
     "2.7": pythons.SUPPORTED,
 }
 NEWEST = "2.7"
-LEFT_OUT = ("tests/benchmarks", "tests/integration", "tests/test_house.py", "tests/test_packaging.py")
+LEFT_OUT = ("tests/benchmarks", "tests/examples", "tests/integration", "tests/test_house.py", "tests/test_packaging.py")
 WITH_A_CLIENT = (
     "tests/collectors/test_gateway.py",
     "tests/collectors/test_shards.py",
