@@ -53,7 +53,8 @@ class Socket:
     @property
     def is_over(self) -> bool:
         """Whether the websocket has ended. discord.py before 2.7 does not close one that Discord has closed."""
-        return self.ws.socket.closed or self.ws.socket.close_code is not None
+        socket = self.ws.socket
+        return socket.closed or socket.close_code is not None
 
     def close_reason(self, code: int | None, *, closing: bool) -> tuple[str, str]:
         """The close code and who began it; ``code`` is the one with which it is being closed, if it is."""
@@ -85,16 +86,14 @@ def is_fatal(code: str) -> bool:
     return code in map(str, FATAL_CLOSE_CODES)
 
 
-def heart_of(ws: DiscordWebSocket, *, closed: bool) -> Heart:
-    """Read a websocket; ``closed``: it is known to be closing, whatever it says itself."""
+def heart_of(ws: DiscordWebSocket, *, is_open: bool) -> Heart:
+    """Read a websocket; ``is_open`` is known to the caller. At a scrape, for each shard."""
     beats: Any = getattr(ws, "_keep_alive", None)
-    heart = Heart(open=ws.open and not closed, rate_limited=ws.is_ratelimited(), sequence=ws.sequence)
-    if beats is not None:
-        heart.interval, heart.last_beat = beats.interval, beats._last_send
-        if math.isfinite(beats.latency):
-            heart.latency, heart.last_ack = beats.latency, beats._last_ack
-            heart.answered = beats._last_ack - beats.latency
-        else:
-            # discord.py sets the time of the last ACK when it makes the handler, and sends the first heartbeat then
-            heart.answered = beats._last_ack - (beats.interval or 0.0)
-    return heart
+    if beats is None:
+        return Heart(is_open, ws.is_ratelimited(), ws.sequence)
+    latency, last_ack = beats.latency, beats._last_ack
+    facts = (is_open, ws.is_ratelimited(), ws.sequence, beats.interval, beats._last_send)
+    if math.isfinite(latency):
+        return Heart(*facts, latency, last_ack, last_ack - latency)
+    # before the first ACK, discord.py's time of the last one is when it made the handler and sent the first heartbeat
+    return Heart(*facts, None, None, last_ack - (beats.interval or 0.0))

@@ -298,12 +298,14 @@ class ClientView:
 
     def hearts(self) -> dict[int, Heart]:
         """What can be read of each shard's websocket, O(shards)."""
-        if self.hooked:
-            for socket in self._sockets.values():
-                if not socket.closed and socket.is_over:
-                    self.guard("gateway", self._close, socket)
-            return {shard_id: heart_of(socket.ws, closed=socket.closed) for shard_id, socket in self._sockets.items()}
-        return {getattr(ws, "shard_id", None) or 0: heart_of(ws, closed=False) for ws in self.open_sockets()}
+        if not self.hooked:
+            return {getattr(ws, "shard_id", None) or 0: heart_of(ws, is_open=True) for ws in self.open_sockets()}
+        hearts: dict[int, Heart] = {}
+        for shard_id, socket in self._sockets.items():
+            if not socket.closed and socket.is_over:
+                self.guard("gateway", self._close, socket)
+            hearts[shard_id] = heart_of(socket.ws, is_open=not socket.closed)
+        return hearts
 
     def open_sockets(self) -> list[DiscordWebSocket]:
         """The websockets that discord.py itself holds and that are open."""

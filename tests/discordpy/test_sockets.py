@@ -62,14 +62,14 @@ def test_fatal_codes(code: str, fatal: bool) -> None:
 
 def test_a_websocket_without_a_heartbeat_has_no_times() -> None:
     ws: Any = types.SimpleNamespace(open=True, is_ratelimited=lambda: False, sequence=3, _keep_alive=None)
-    heart = heart_of(ws, closed=False)
+    heart = heart_of(ws, is_open=True)
     assert (heart.open, heart.sequence, heart.latency, heart.last_ack, heart.answered) == (True, 3, None, None, None)
-    assert not heart_of(ws, closed=True).open
+    assert not heart_of(ws, is_open=False).open
 
 
 @pytest.mark.parametrize("latency", [float("inf"), float("nan")])
 def test_before_the_first_ack_one_interval_before_the_first_heartbeat_counts_as_answered(latency: float) -> None:
     beats = types.SimpleNamespace(interval=41.25, _last_send=100.0, _last_ack=100.0, latency=latency)
     ws: Any = types.SimpleNamespace(open=True, is_ratelimited=lambda: False, sequence=3, _keep_alive=beats)
-    heart = heart_of(ws, closed=False)
+    heart = heart_of(ws, is_open=True)
     assert (heart.latency, heart.last_ack, heart.answered) == (None, None, 58.75)
