@@ -1,8 +1,8 @@
 """Runs the tests on every supported discord.py, and on every supported Python that this machine has.
 
 Each discord.py runs on the oldest Python it can, with the tests that have a client in them; each Python runs with the
-newest discord.py, and with all tests but those that need no second run (linters, packaging, servers, examples). Two at a time,
-each in a virtual environment of its own under .venvs/.
+newest discord.py, and with all tests but those that need no second run (linters, packaging, servers, examples). Two at
+a time, each in a virtual environment of its own under .venvs/.
 """
 
 from __future__ import annotations
