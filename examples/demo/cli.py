@@ -10,7 +10,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import typing
+from pathlib import Path
 from typing import Any, Final
 
 from examples.demo import incidents
@@ -141,9 +143,9 @@ def _display() -> Display:
 
 async def _until_stopped(options: Options, display: Display) -> None:
     stop = asyncio.Event()
-    with _signals(stop.set):
+    with _signals(stop.set), tempfile.TemporaryDirectory(prefix="argus-demo-") as folder:
         async with Children() as children:
-            work = asyncio.create_task(Demo(options, display, children).run())
+            work = asyncio.create_task(Demo(options, display, children, Path(folder)).run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
@@ -22,6 +20,8 @@ from examples.demo.summary import History
 from examples.demo.view import View
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from examples.demo.children import Child, Children
 
 EVERY: Final = 1.0
@@ -63,12 +63,16 @@ class Options:
 
 
 class Demo:
-    """One run. `run` returns after `seconds`; raises Ended when the simulator or the bot has ended by itself."""
+    """One run. `run` returns after `seconds`; raises Ended when the simulator or the bot has ended by itself.
 
-    def __init__(self, options: Options, display: Display, children: Children) -> None:
+    `folder` is for what they write; it must outlive them.
+    """
+
+    def __init__(self, options: Options, display: Display, children: Children, folder: Path) -> None:
         self._options = options
         self._display = display
         self._children = children
+        self._folder = folder
         self._history = History()
         self._up = asyncio.Event()
         self._view = View(shards=options.shards, guilds=options.guilds, rate=options.rate)
@@ -76,14 +80,12 @@ class Demo:
     async def run(self) -> None:
         """Start everything, and show it."""
         async with AsyncExitStack() as stack:
-            # Prometheus may still be writing when this is left; it is ended later.
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="argus-demo-", ignore_cleanup_errors=True))
             http = await stack.enter_async_context(aiohttp.ClientSession())
             async with asyncio.timeout(_STARTING):
                 simulation = Simulation(await self._start_simulator(), http)
-                bot = await self._start_bot(simulation.url, Path(folder))
+                bot = await self._start_bot(simulation.url)
             if self._options.prometheus:
-                await self._start_prometheus(Path(folder), http)
+                await self._start_prometheus(http)
             self._display.open()
             stack.callback(self._display.close)
             async with asyncio.TaskGroup() as group:
@@ -102,9 +104,9 @@ class Demo:
         )
         return (await child.line(r"http://[\d.]+:\d+"))[0]
 
-    async def _start_bot(self, discord: str, folder: Path) -> Child:
+    async def _start_bot(self, discord: str) -> Child:
         arguments = ("--discord", discord, "--token", TOKEN, "--shards", str(self._options.shards))
-        environment = {"ARGUS_PORT": str(self._options.port), "ARGUS_STATE_DIR": str(folder / "state")}
+        environment = {"ARGUS_PORT": str(self._options.port), "ARGUS_STATE_DIR": str(self._folder / "state")}
         child = await self._children.start(
             "bot", "examples.demo.bot", *arguments, heard=self._heard_bot, environment=environment
         )
@@ -113,9 +115,9 @@ class Demo:
         say(f"discord: {discord} (simulated: {self._options.shards} shards, {self._options.guilds} guilds)")
         return child
 
-    async def _start_prometheus(self, folder: Path, http: aiohttp.ClientSession) -> None:
+    async def _start_prometheus(self, http: aiohttp.ClientSession) -> None:
         target = self._view.url.split("/")[2]
-        self._view.prometheus = await prometheus.start(self._children, target, folder, http)
+        self._view.prometheus = await prometheus.start(self._children, target, self._folder, http)
         say(f"prometheus: {self._view.prometheus}")
 
     def _heard_simulator(self, line: str) -> None:

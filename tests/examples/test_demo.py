@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -31,8 +32,8 @@ async def _online(url: str) -> None:
 
 
 @unix
-async def test_it_says_where_first_runs_a_real_bot_and_ends_at_ctrl_c() -> None:
-    async with running(*DEMO, "--incident", "close:shard=1,code=4000@0.1", **STRICT) as demo:
+async def test_it_says_where_first_runs_a_real_bot_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+    async with running(*DEMO, "--incident", "close:shard=1,code=4000@0.1", TMPDIR=str(tmp_path), **STRICT) as demo:
         url = (await demo.line(r"^metrics: (http://127\.0\.0\.1:\d+/metrics)$"))[1]
         assert demo.said == [f"metrics: {url}\n"]
         await _online(url)
@@ -45,6 +46,7 @@ async def test_it_says_where_first_runs_a_real_bot_and_ends_at_ctrl_c() -> None:
         demo.process.send_signal(signal.SIGINT)
         code, lines = await demo.end()
         assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  one look, after the end
     assert len(family) == 2
     assert (code, lines[-1]) == (0, "stopped")
     assert not [line for line in lines if "Traceback" in line or "Warning" in line or "slow_acks" in line]
@@ -64,8 +66,8 @@ async def test_it_ends_by_itself_and_tells_what_is_not_installed() -> None:
 
 
 @unix
-async def test_not_even_a_kill_leaves_a_process_behind() -> None:
-    async with running(*DEMO) as demo:
+async def test_not_even_a_kill_leaves_a_process_behind(tmp_path: Path) -> None:
+    async with running(*DEMO, TMPDIR=str(tmp_path)) as demo:
         await demo.line("^metrics: ")
         family = demo.family()
         demo.process.kill()
@@ -136,11 +138,11 @@ def _read(terminal: int) -> str:
 
 
 @pytest.mark.integration
-async def test_a_prometheus_scrapes_it() -> None:
+async def test_a_prometheus_scrapes_it(tmp_path: Path) -> None:
     from tests.integration.programs import program
 
     program("prometheus")
-    async with running(*DEMO, "--prometheus", "--calm") as demo:
+    async with running(*DEMO, "--prometheus", "--calm", TMPDIR=str(tmp_path)) as demo:
         url = (await demo.line(r"^prometheus: (http://127\.0\.0\.1:\d+)/graph\?g0.expr=\w+&g0.tab=0$"))[1]
         family = demo.family()
         async with aiohttp.ClientSession() as http, asyncio.timeout(40):
@@ -150,6 +152,7 @@ async def test_a_prometheus_scrapes_it() -> None:
         assert (await demo.end())[0] == 0
         assert len(family) == 4
         assert await gone(family)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  one look, after the end
 
 
 async def _found(http: aiohttp.ClientSession, url: str) -> list[Any]:
