@@ -10,6 +10,8 @@ import typing
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
+from aiohttp import web
+
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
@@ -22,8 +24,6 @@ from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from aiohttp import web
 
     from argus_exporter.discordpy import ClientView
 
@@ -74,10 +74,14 @@ class Exporter:
         """The port that is bound; None while there is none."""
         return self._server.port
 
-    @property
-    def handler(self) -> Any:
-        """A handler for an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``."""
-        return self._page.handler
+    async def handler(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve the page in an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``.
+
+        503 while the exporter is not running: what it last knew is no longer true.
+        """
+        if self._stack is None:
+            return web.Response(status=503, text="503: the exporter is not running\n")
+        return await self._page.handler(request)
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -95,6 +99,8 @@ class Exporter:
         if self._stack is not None:
             return
         self._stack = AsyncExitStack()
+        self.collector.start()
+        self._stack.callback(self.collector.close)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._server)
         try:
@@ -162,8 +168,3 @@ class Exporter:
         if kind not in self._logged and len(self._logged) < _KINDS_LOGGED:
             self._logged.add(kind)
             _log.error("the %s collector failed (counted from now on, not logged again)", noun, exc_info=error)
-
-    async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """The same as :attr:`handler`, under the name of what it serves."""
-        response: web.StreamResponse = await self._page.handler(request)
-        return response

@@ -136,6 +136,38 @@ async def test_the_handler_serves_in_an_application_of_ones_own() -> None:
         await runner.cleanup()
 
 
+async def test_what_is_closed_serves_nothing_that_is_no_longer_true() -> None:
+    exporter = Exporter(quiet(port=0))
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(exporter.collector)
+    app = web.Application()
+    app.router.add_get("/metrics", exporter.handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = "http://{}:{}/metrics".format(*runner.addresses[0][:2])
+    async with aiohttp.ClientSession() as session:
+        for running in (False, True, False, True):
+            await (exporter.start() if running else exporter.close())
+            async with session.get(url) as response:
+                assert (response.status, "process_threads" in await response.text()) == (
+                    200 if running else 503,
+                    running,
+                )
+            assert running is (registry.get_sample_value("process_threads") is not None)
+    await exporter.close()
+    assert registry.get_sample_value("process_threads") is None
+    await runner.cleanup()
+
+
+async def test_a_registry_in_a_thread_gets_fresh_values_from_an_exporter_made_before_the_loop() -> None:
+    exporter = await asyncio.to_thread(Exporter, quiet(port="off"))
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(exporter.collector)
+    async with exporter:
+        assert await asyncio.to_thread(registry.get_sample_value, "process_threads")
+
+
 async def test_the_collector_serves_in_a_registry_of_ones_own() -> None:
     async with Exporter(quiet(port="off")) as exporter:
         registry = prometheus_client.CollectorRegistry()

@@ -220,11 +220,17 @@ class RegistryCollector:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fresh: threading.Event | None = None
         self._told = False
+        self._closed = False
         self.start()
 
     def start(self) -> None:
         """Remember the running event loop, where there is one: it is the one that samples."""
         self._loop = _running_loop() or self._loop
+        self._closed = False
+
+    def close(self) -> None:
+        """Serve nothing until the next start: what was last known is no longer true."""
+        self._closed = True
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples, for the registry's check of names."""
@@ -232,6 +238,8 @@ class RegistryCollector:
 
     def collect(self) -> Iterable[Metric]:
         """The families with their samples, for a registry. Never raises."""
+        if self._closed:
+            return []
         try:
             self._refresh()
             return [family for family in self.instruments.collect() if self._serves(family)]
