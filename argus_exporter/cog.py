@@ -32,7 +32,8 @@ class ClientExporter(Exporter):
         super().__init__(settings, **options)
         self.client: Final = client
         self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
-        self._watching = False
+        self._watching = self._following = False
+        self._patches = Patches()
         self._watchers = self._make(CLIENT_COLLECTORS, self._view)
 
     def open(self) -> None:
@@ -43,16 +44,39 @@ class ClientExporter(Exporter):
         self._view.open()
 
     async def watch(self) -> None:
-        """Start what needs the client's loop. Call it on that loop, after login and :meth:`start`. Once is enough."""
+        """Start what needs the client's loop: now, or when the client has logged in. Call it on that loop.
+
+        Needs :meth:`start` before it. Once is enough.
+        """
         if self._stack is None or self._watching:
             return
+        if self.client.user is None:
+            self._follow_login()
+            return
         self._watching = True
-        self._view.park()
+        self._view.guard("gateway", self._view.park)
         self._run(self._watchers)
+
+    def _follow_login(self) -> None:
+        """Follow the client by its ``login``, which is public, and whoever replaces setup_hook does not replace it."""
+        if not self._following:
+            self._following = True
+            self._patches.set(self.client, "login", self._logging_in(self.client.login))
+
+    def _logging_in(self, original: Any) -> Any:
+        async def login(*arguments: Any, **named: Any) -> Any:
+            if self._following:
+                await self.start()
+            result = await original(*arguments, **named)
+            await self.watch()
+            return result
+
+        return login
 
     async def close(self) -> None:
         """Give everything back; the client goes on as if we had never been there."""
-        self._watching = False
+        self._watching = self._following = False
+        self._patches.close()
         try:
             await super().close()
         finally:
@@ -106,43 +130,34 @@ def attach(client: discord.Client, settings: Settings | None = None, **options: 
     opens in the background. The exporter closes with the client, or by ``await exporter.close()``.
 
     :raises SettingError: if a value is not allowed.
-    :raises RuntimeError: if another exporter watches this client, or it is closed.
+    :raises RuntimeError: if another exporter watches this client, or it is closed, or if it is logged in and this is
+        not called on its event loop.
     """
     if client.is_closed():
         msg = "the client is closed: attach before it runs, or while it does"
         raise RuntimeError(msg)
+    loop = None if client.user is None else asyncio.get_running_loop()  # before anything is replaced: it may raise
     exporter = _AttachedExporter(client, settings, **options)
     exporter.open()
-    exporter.begin()
+    exporter.begin(loop)
     return exporter
 
 
 class _AttachedExporter(ClientExporter):
-    """Follows the client's life by its ``login`` and ``close``, which are public, and whoever replaces setup_hook."""
+    """Follows the client's life by its ``login`` and ``close``, which are public."""
 
     _starting: asyncio.Task[None] | None = None
-    _patches: Patches | None = None
 
-    def begin(self) -> None:
-        self._patches = Patches()
+    def begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._patches.set(self.client, "close", self._closing(self.client.close))
-        if self.client.user is None:
-            self._patches.set(self.client, "login", self._logging_in(self.client.login))
+        if loop is None:
+            self._follow_login()
         else:
-            self._starting = asyncio.get_running_loop().create_task(self._start_all(), name="argus_exporter:start")
+            self._starting = loop.create_task(self._start_all(), name="argus_exporter:start")
 
     async def _start_all(self) -> None:
         await self.start()
         await self.watch()
-
-    def _logging_in(self, original: Any) -> Any:
-        async def login(*arguments: Any, **named: Any) -> Any:
-            await self.start()
-            result = await original(*arguments, **named)
-            await self.watch()
-            return result
-
-        return login
 
     def _closing(self, original: Any) -> Any:
         async def close(*arguments: Any, **named: Any) -> Any:
@@ -155,9 +170,6 @@ class _AttachedExporter(ClientExporter):
 
     async def close(self) -> None:
         """Give everything back, the client's ``login`` and ``close`` too."""
-        patches, self._patches = self._patches, None
-        if patches is not None:
-            patches.close()
         if self._starting is not None:
             await asyncio.gather(self._starting, return_exceptions=True)
         await super().close()

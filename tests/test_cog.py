@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
@@ -29,6 +30,7 @@ from tests.clients import (
     all_sent,
     counter_total,
     logged_in,
+    sent_by_event,
     until,
     value,
     values,
@@ -84,6 +86,36 @@ async def test_load_extension_from_setup_hook_serves_before_the_bot_is_ready() -
             assert 'discord_shard_status{shard="1"} 3' in page
             assert 'argus_exporter_collector_up{collector="gateway"} 1' in page
             assert bot.get_cog("ArgusExporter").settings.port == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("entered", [False, True], ids=["load, start", "async with bot: load, start"])
+async def test_load_extension_before_login_serves_at_once_and_watches_from_the_login_on(
+    entered: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ARGUS_SESSION_LIMIT_INTERVAL", "300")
+    async with Simulator(guilds=2) as sim, contextlib.AsyncExitStack() as stack:
+        bot = PlainBot()
+        if entered:
+            await stack.enter_async_context(bot)
+        await bot.load_extension("argus_exporter")
+        exporter = exporter_of(bot)
+        assert "argus_exporter_info" in await scrape(exporter.port)
+        async with logged_in(bot, sim):
+            assert 'discord_shard_status{shard="0"} 3' in await scrape(exporter.port)
+            assert values(exporter.instruments, EVENTS) == sent_by_event(sim)
+            assert values(exporter.instruments, "discord_shard_ready_seconds")
+            await until(lambda: value(exporter.instruments, "discord_session_start_limit"))
+        assert not [record for record in caplog.records if record.name.startswith("argus_exporter")]
+        assert "login" not in vars(bot)
+
+
+async def test_unloading_before_login_leaves_the_login_as_it_was() -> None:
+    bot = PlainBot()
+    before = sorted(vars(bot)), sorted(vars(bot._connection))
+    await bot.load_extension("argus_exporter")
+    assert "login" in vars(bot)
+    await bot.unload_extension("argus_exporter")
+    assert (sorted(vars(bot)), sorted(vars(bot._connection))) == before
 
 
 async def test_load_extension_while_connected_and_under_traffic_counts_from_then_on() -> None:
@@ -356,6 +388,16 @@ async def test_attach_to_a_closed_client_is_refused() -> None:
             pass
         with pytest.raises(RuntimeError, match="closed"):
             argus_exporter.attach(client)
+
+
+async def test_attach_on_another_thread_is_refused_and_leaves_nothing() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        async with logged_in(client, sim):
+            before = sorted(vars(client)), sorted(vars(client._connection))
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                await asyncio.to_thread(argus_exporter.attach, client)
+            assert (sorted(vars(client)), sorted(vars(client._connection))) == before
 
 
 async def test_a_login_that_fails_fails_as_ever_and_leaves_nothing() -> None:

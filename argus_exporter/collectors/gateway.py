@@ -50,6 +50,7 @@ class GatewayCollector(Collector, GatewayListener):
         self._polling: asyncio.Task[None] | None = None
         # every name exists at 0, so that the first of its kind moves rate()
         cells = {name: self._events.labels(name) for name in catalogue.GATEWAY_EVENTS}
+        view.events.clear()
         view.events.update({name: cell for name, cell in cells.items() if name not in RARE})
         view.listeners.append(self)
 
@@ -71,7 +72,8 @@ class GatewayCollector(Collector, GatewayListener):
         name, user_id = self._view.name(), self._view.user_id()
         if name is None or user_id is None:
             return
-        self._info.labels(self._bot or name, discord.__version__, platform.python_version(), VERSION).set(1)
+        if not self._info.cells:  # once: with the name after a renaming, there would be two
+            self._info.labels(self._bot or name, discord.__version__, platform.python_version(), VERSION).set(1)
         self._last_exit.open(user_id, next(iter(self._view.shard_ids()), 0))
 
     async def close(self) -> None:

@@ -90,6 +90,7 @@ class Shard:
     resuming: bool = False
     ready: bool = False
     opened_at: float = 0.0
+    seen_to_open: bool = False
     down_since: float | None = None
     last_ack: float | None = None
     last_dispatch: float | None = None
@@ -187,6 +188,11 @@ class ShardsCollector(Collector, GatewayListener):
         shard = self._shard(shard_id)
         shard.launched = shard.connected = True
         shard.resuming, shard.ready, shard.opened_at = resuming, ready, time.perf_counter()
+        shard.seen_to_open = not ready
+
+    def lost(self, shard_id: int) -> None:
+        """The shard was launched, and is offline. When its outage began is not known: it is not counted."""
+        self._shard(shard_id).launched = True
 
     def began(self, shard_id: int, kind: str) -> None:
         """A session began: the outage, if there was one, is over."""
@@ -210,7 +216,8 @@ class ShardsCollector(Collector, GatewayListener):
 
     def _became_ready(self, shard_id: int | None = None) -> None:
         shard = self._shard(next(iter(self._view.shard_ids())) if shard_id is None else shard_id)
-        shard.cells.ready_seconds.set(time.perf_counter() - shard.opened_at)
+        if shard.seen_to_open:
+            shard.cells.ready_seconds.set(time.perf_counter() - shard.opened_at)
 
     # ------------------------------------------------------------------------------------- looking
 

@@ -31,9 +31,12 @@ class Fallback:
             view.on("connect", lambda: self._connected(own))
             view.on("resumed", lambda: self._resumed(own))
             view.on("disconnect", lambda: self._disconnected(own))
-        for ws in view.open_sockets():
-            ready = ws.sequence is not None
-            self._opened(ws.shard_id or 0, ready=ready)
+        for ws in view.held_sockets():
+            shard_id = ws.shard_id or 0
+            if ws.open:
+                self._opened(shard_id, ready=ws.sequence is not None)
+            else:
+                view.lose(shard_id)
 
     def _rare(self, event: object) -> None:
         self._view.tell(lambda listener: listener.counted(event))

@@ -47,8 +47,13 @@ class Socket:
         self.ws = ws
         self.shard_id: int = getattr(ws, "shard_id", None) or 0
         self.closed = False
-        self.keep_alive: KeepAliveHandler | None = getattr(ws, "_keep_alive", None)
+        self.keep_alive: KeepAliveHandler | None = None
         self.patches = Patches()
+        self.keep_beats()
+
+    def keep_beats(self) -> None:
+        """Keep the heartbeats, which HELLO brings and a close takes away: they tell whose close it was."""
+        self.keep_alive = getattr(self.ws, "_keep_alive", None)
 
     @property
     def is_over(self) -> bool:

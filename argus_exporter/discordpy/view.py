@@ -15,6 +15,7 @@ from typing import Any, Final
 import discord
 from discord.http import Route
 
+from argus_exporter.catalogue import GATEWAY_EVENTS
 from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
 from argus_exporter.discordpy.guilds import GuildLedger
@@ -37,6 +38,9 @@ class GatewayListener:
 
     def opened(self, shard_id: int, *, resuming: bool, ready: bool) -> None:
         """A websocket is there. ``ready``: it was, before we came, and its session is running."""
+
+    def lost(self, shard_id: int) -> None:
+        """A shard has no open websocket; it lost its own before we came."""
 
     def began(self, shard_id: int, kind: str) -> None:
         """A session began: ``identify`` at READY, ``resume`` at RESUMED."""
@@ -80,7 +84,8 @@ class ClientView:
         self.client = client
         self.hooked = False
         self.listeners: list[GatewayListener] = []
-        self.events: dict[str, CounterCell] = {}
+        # without the gateway collector too, the names that need nothing but an int keep to the quick way
+        self.events: dict[str, CounterCell] = {name: CounterCell() for name in GATEWAY_EVENTS if name not in _SESSIONS}
         self.shard_cell: Callable[[int], CounterCell] | None = None
         self.guilds = GuildLedger(client, self.guard)
         self._errors = errors
@@ -119,17 +124,18 @@ class ClientView:
         update_references.argus_exporter = True  # type: ignore[attr-defined]
         self._patches.set(state, "_update_references", update_references)
         self.hooked = True
-        for ws in self.open_sockets():
-            self.guard("gateway", self._adopt, ws, ready=ws.session_id is not None and ws.sequence is not None)
+        self.guard("gateway", self._find)
 
     def park(self) -> None:
         """Begin what needs the client's loop. Call it on that loop, after login."""
         if not self.hooked:
             Fallback(self).start()
-        elif self.is_sharded:
-            self.on("shard_disconnect", self._disconnected)
-        else:
-            self.on("disconnect", self._disconnected)
+            return
+        kind = "shard_" if self.is_sharded else ""
+        self.on(f"{kind}disconnect", self._disconnected)
+        self.on(f"{kind}connect", lambda *shard_id: self._begun("READY", *shard_id))
+        self.on(f"{kind}resumed", lambda *shard_id: self._begun("RESUMED", *shard_id))
+        self._find()
 
     async def close(self) -> None:
         """Give everything back. Websockets go on as if we had never been there."""
@@ -181,6 +187,33 @@ class ClientView:
 
     # ------------------------------------------------------------------------------------- websockets
 
+    def _find(self) -> None:
+        """Adopt the websockets that were there before us; a shard whose own has ended is told of as well."""
+        for ws in self.held_sockets():
+            shard_id = ws.shard_id or 0
+            if not Socket(ws).is_over:
+                self._meet(ws, ready=ws.session_id is not None and ws.sequence is not None)
+            elif shard_id not in self._sockets:
+                self.lose(shard_id)
+
+    def lose(self, shard_id: int) -> None:
+        """Tell that a shard has lost its websocket before we came."""
+        self.tell(lambda listener: listener.lost(shard_id))
+
+    def _meet(self, ws: DiscordWebSocket, *, ready: bool) -> bool:
+        known = self._sockets.get(ws.shard_id or 0)
+        if known is not None and known.ws is ws:
+            return False
+        self._adopt(ws, ready=ready)
+        return True
+
+    def _begun(self, event: str, shard_id: int | None = None) -> None:
+        """A session began, perhaps on a websocket that was connecting when we came, which nobody told us of."""
+        for ws in self.open_sockets():
+            if shard_id in {None, ws.shard_id} and self._meet(ws, ready=True):
+                self._cell(ws.shard_id or 0).value += 1
+                self._rare(ws.shard_id or 0, event)
+
     def _adopt(self, ws: DiscordWebSocket, *, ready: bool = False) -> None:
         socket = Socket(ws)
         before = self._sockets.get(socket.shard_id)
@@ -213,7 +246,7 @@ class ClientView:
 
     def _identifying(self, socket: Socket, original: Callable[[], Any]) -> Callable[[], Any]:
         async def identify() -> None:
-            socket.keep_alive = socket.ws._keep_alive
+            socket.keep_beats()
             began = time.perf_counter()
             await original()
             waited = time.perf_counter() - began
@@ -223,7 +256,7 @@ class ClientView:
 
     def _resuming(self, socket: Socket, original: Callable[[], Any]) -> Callable[[], Any]:
         async def resume() -> None:
-            socket.keep_alive = socket.ws._keep_alive
+            socket.keep_beats()
             await original()
 
         return resume
@@ -256,7 +289,7 @@ class ClientView:
 
     def _counting(self, ws: DiscordWebSocket, shard_id: int) -> Callable[..., Any]:
         call: Callable[..., Any] = ws._dispatch
-        shard = CounterCell() if self.shard_cell is None else self.shard_cell(shard_id)
+        shard = self._cell(shard_id)
 
         def rare(event: object) -> None:
             self._rare(shard_id, event)
@@ -264,6 +297,9 @@ class ClientView:
         if self._short_circuit and may_skip(self.client, call):
             return skipping(self.client, call, self.events, shard, rare)
         return counting(call, self.events, shard, rare)
+
+    def _cell(self, shard_id: int) -> CounterCell:
+        return CounterCell() if self.shard_cell is None else self.shard_cell(shard_id)
 
     def _rare(self, shard_id: int, event: object) -> None:
         self.tell(lambda listener: listener.counted(event))
@@ -309,6 +345,10 @@ class ClientView:
 
     def open_sockets(self) -> list[DiscordWebSocket]:
         """The websockets that discord.py itself holds and that are open."""
+        return [ws for ws in self.held_sockets() if ws.open]
+
+    def held_sockets(self) -> list[DiscordWebSocket]:
+        """The last websocket of each shard that was launched, open or not."""
         client: Any = self.client
         if isinstance(client, discord.AutoShardedClient):
             shards: dict[int, Any] | None = getattr(client, "_AutoShardedClient__shards", None)
@@ -316,7 +356,7 @@ class ClientView:
             sockets = [parent.ws for parent in parents]
         else:
             sockets = [client.ws]
-        return [ws for ws in sockets if ws is not None and ws.open]
+        return [ws for ws in sockets if ws is not None]
 
     def reconnect_queue(self) -> int | None:
         """Shards that wait to be reconnected; None where there is no such queue."""

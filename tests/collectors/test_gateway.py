@@ -402,3 +402,8 @@ async def test_the_bot_says_who_it_is() -> None:
             (labels,) = values(exporter.instruments, "discord_bot_info")
             assert bot.user is not None
             assert labels[:2] == (bot.user.name, discord.__version__)
+            # a second series would take the first one's place in no join
+            bot.user.name = "renamed"
+            exporter.sample()
+            assert list(values(exporter.instruments, "discord_bot_info")) == [labels]
+            assert counter_total(exporter.instruments, "argus_exporter_label_overflow_total") == 0

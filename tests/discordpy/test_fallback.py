@@ -41,3 +41,14 @@ async def test_it_says_once_that_it_falls_back(
             exporter.sample()
             assert len([message for message in caplog.messages if "public way" in message]) == 1
         assert not bot._listeners
+
+
+async def test_a_shard_that_is_down_at_the_load_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.ws.socket.close()
+            async with by_the_public_way(bot, monkeypatch) as exporter:
+                await until(lambda: exporter._watching)
+                exporter.sample()
+                assert value(exporter.instruments, "discord_shard_status", "0") == 2

@@ -1,0 +1,216 @@
+"""What the view finds when it comes late, and that nothing it does reaches the bot."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from discord.gateway import DiscordWebSocket
+
+from argus_exporter.cog import ClientExporter, attach
+from argus_exporter.discordpy import GatewayListener
+from argus_exporter.settings import Settings
+from examples.discord_simulator import Simulator
+from tests.clients import (
+    PlainBot,
+    ShardedBot,
+    all_sent,
+    counter_total,
+    logged_in,
+    sent_by_event,
+    sent_by_shard,
+    until,
+    value,
+    values,
+)
+from tests.collectors.test_gateway import CLOSED, watched
+
+EVENTS, DISPATCHES = "discord_gateway_events_total", "discord_shard_dispatches_total"
+SESSIONS, STATUS = "discord_shard_connections_total", "discord_shard_status"
+
+
+class Turns:
+    """Lets no IDENTIFY of the last shard go out before it is told to."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.waiting, self.turn = asyncio.Event(), asyncio.Event()
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        if shard_id in {None, 1}:
+            self.waiting.set()
+            await self.turn.wait()
+
+
+class WaitingBot(Turns, PlainBot): ...
+
+
+class WaitingShardedBot(Turns, ShardedBot): ...
+
+
+KINDS: dict[str, tuple[type[WaitingBot | WaitingShardedBot], dict[str, Any], int]] = {
+    "Bot": (WaitingBot, {}, 1),
+    "AutoShardedBot": (WaitingShardedBot, {"shard_count": 2}, 2),
+}
+
+
+@pytest.mark.parametrize(("make", "options", "count"), KINDS.values(), ids=KINDS.keys())
+async def test_a_shard_that_waits_to_identify_at_the_load_is_counted_from_its_ready_on(
+    make: Any, options: Any, count: int
+) -> None:
+    async with Simulator(guilds=4, shards=count) as sim:
+        bot = make(**options)
+
+        async def load() -> ClientExporter:
+            await bot.waiting.wait()
+            await until(lambda: len(sim.sessions) == count - 1)
+            exporter = attach(bot, Settings(**CLOSED))
+            await until(lambda: exporter._watching)
+            bot.turn.set()
+            return exporter
+
+        loading = asyncio.create_task(load())
+        async with logged_in(bot, sim, count):
+            exporter = await loading
+            metrics, last = exporter.instruments, str(count - 1)
+            await sim.burst(100)
+            sent = sent_by_shard(sim)[last,]
+            await until(lambda: value(metrics, DISPATCHES, last) == sent)
+            exporter.sample()
+            assert values(metrics, STATUS) == {(str(shard),): 3 for shard in range(count)}
+            assert values(metrics, SESSIONS) == {(last, "identify"): 1}
+            assert value(metrics, EVENTS, "READY") == 1
+            assert values(metrics, "discord_shard_outages_total") == {}
+            # when its websocket came is not known
+            assert values(metrics, "discord_shard_ready_seconds") == {}
+            # once found, it is not found again
+            await sim.invalidate(count - 1, resumable=False)
+            await until(lambda: value(metrics, SESSIONS, last, "identify") == 2)
+            await until(lambda: value(metrics, DISPATCHES, last) == sent_by_shard(sim)[last,])
+            assert value(metrics, EVENTS, "READY") == 2
+
+
+@pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=1)], ids=["Bot", "AutoShardedBot"])
+async def test_a_shard_that_is_about_to_resume_at_the_load_is_counted_from_its_resumed_on(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resuming, turn, original = asyncio.Event(), asyncio.Event(), DiscordWebSocket.resume
+
+    async def resume(ws: DiscordWebSocket) -> None:
+        resuming.set()
+        await turn.wait()
+        await original(ws)
+
+    monkeypatch.setattr(DiscordWebSocket, "resume", resume)
+    async with Simulator(guilds=2) as sim:
+        bot = make()
+        async with logged_in(bot, sim):
+            await sim.reconnect(0)
+            await resuming.wait()
+            before = all_sent(sim)
+            async with watched(bot) as exporter:
+                turn.set()
+                await until(lambda: value(exporter.instruments, SESSIONS, "0", "resume"))
+                await sim.burst(50)
+                await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim) - before)
+                exporter.sample()
+                assert value(exporter.instruments, STATUS, "0") == 3
+                assert value(exporter.instruments, EVENTS, "RESUMED") == 1
+
+
+async def test_a_session_that_begins_while_the_server_opens_is_found() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = WaitingBot()
+
+        async def load() -> ClientExporter:
+            await bot.waiting.wait()
+            exporter = ClientExporter(bot, Settings(**CLOSED))
+            exporter.open()
+            bot.turn.set()
+            await bot.wait_until_ready()
+            await exporter.start()
+            await exporter.watch()
+            return exporter
+
+        loading = asyncio.create_task(load())
+        async with logged_in(bot, sim):
+            exporter = await loading
+            before = all_sent(sim)
+            await sim.burst(50)
+            await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim) - before)
+            exporter.sample()
+            assert value(exporter.instruments, STATUS, "0") == 3
+            await exporter.close()
+
+
+@pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=1)], ids=["Bot", "AutoShardedBot"])
+async def test_a_shard_that_is_down_at_the_load_is_offline_and_comes_back(make: Any) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = make()
+        async with logged_in(bot, sim):
+            incident = await sim.incident("gateway_refuses", seconds=60)
+            cut_off = asyncio.create_task(bot.wait_for("disconnect"))
+            await asyncio.sleep(0)
+            await sim.drop_shard(0)
+            await cut_off
+            async with watched(bot) as exporter:
+                exporter.sample()
+                assert value(exporter.instruments, STATUS, "0") == 2
+                await incident.stop()
+                await until(lambda: counter_total(exporter.instruments, SESSIONS), 30)
+                exporter.sample()
+                assert value(exporter.instruments, STATUS, "0") == 3
+                # it began before us: neither it nor how long it lasted is known
+                assert values(exporter.instruments, "discord_shard_outages_total") == {}
+                assert values(exporter.instruments, "discord_shard_downtime_seconds_total") == {}
+                assert values(exporter.instruments, "discord_gateway_closes_total") == {}
+
+
+async def test_how_long_a_shard_took_to_be_ready_is_absent_where_its_beginning_was_not_seen() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot, exporters = PlainBot(), list[ClientExporter]()
+
+        @bot.event
+        async def on_connect() -> None:
+            if not exporters:
+                exporters.append(attach(bot, Settings(**CLOSED)))
+
+        async with logged_in(bot, sim):
+            (exporter,) = exporters
+            await until(lambda: exporter._watching)
+            assert values(exporter.instruments, "discord_shard_ready_seconds") == {}
+            await sim.invalidate(0, resumable=False)
+            await until(lambda: values(exporter.instruments, "discord_shard_ready_seconds"))
+
+
+async def test_what_parking_raises_does_not_reach_the_login() -> None:
+    class Odd(PlainBot):
+        def wait_for(self, event: str, /, **options: Any) -> Any:
+            if event == "disconnect":
+                raise LookupError(event)
+            return super().wait_for(event, **options)
+
+    async with Simulator(guilds=2) as sim:
+        bot = Odd()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            exporter.sample()
+            assert value(exporter.instruments, STATUS, "0") == 3
+            assert value(exporter.instruments, "argus_exporter_collector_errors_total", "gateway") == 1
+            assert values(exporter.instruments, EVENTS) == sent_by_event(sim)
+
+
+async def test_without_the_gateway_collector_only_what_a_shard_needs_takes_the_slow_way() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot, slow = PlainBot(), list[object]()
+
+        class Hearing(GatewayListener):
+            def counted(self, event: object) -> None:
+                slow.append(event)
+
+        async with watched(bot, disable="gateway") as exporter:
+            exporter._view.listeners.append(Hearing())
+            async with logged_in(bot, sim):
+                await sim.burst(50)
+                await until(lambda: counter_total(exporter.instruments, DISPATCHES) == all_sent(sim))
+                assert slow == ["READY"]
