@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT: Final = Path(__file__).parents[2]
-_PATIENCE: Final = 1.3
+_PATIENCE: Final = 1.4
 """Seconds that a process has for its own end."""
 _LAST_LINES: Final = 200
 

@@ -12,10 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_INTERRUPTS: Final = 2
+_PATIENCE: Final = 1.5
+"""Seconds between two interrupts."""
 
 
 def main(kind: str, name: str, arguments: list[str]) -> int:
@@ -27,10 +32,18 @@ def main(kind: str, name: str, arguments: list[str]) -> int:
 
 
 def _module(name: str, arguments: list[str]) -> int:
-    _at_the_end_of_stdin(lambda: signal.raise_signal(signal.SIGINT))
+    _at_the_end_of_stdin(_interrupt)
     sys.argv[1:] = arguments
     runpy.run_module(name, run_name="__main__", alter_sys=True)
     return 0
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread, until it heeds: discord.py may take the first for a failed attempt to connect."""
+    for _ in range(_INTERRUPTS):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(_PATIENCE)
+    os._exit(1)
 
 
 def _program(path: str, arguments: list[str]) -> int:

@@ -17,7 +17,7 @@ import pytest
 
 from examples.demo import cli
 from examples.demo.plain import Plain
-from tests.examples.programs import STRICT, gone, page, running
+from tests.examples.programs import ROOT, STRICT, gone, page, running
 
 DEMO = ("-m", "examples.demo", "--port", "0", "--shards", "2", "--guilds", "4")
 ONLINE = {"0": 3.0, "1": 3.0}
@@ -73,6 +73,21 @@ async def test_not_even_a_kill_leaves_a_process_behind(tmp_path: Path) -> None:
         demo.process.kill()
         assert len(family) == 2
         assert await gone(family)
+
+
+async def test_what_does_not_heed_an_interrupt_is_ended_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "deaf.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "examples.demo.leash", "module", "deaf"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    await process.communicate(b"")
+    assert process.returncode == 1
 
 
 @unix
