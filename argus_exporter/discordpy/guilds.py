@@ -27,6 +27,9 @@ class GuildLedger:
     :ivar pending: those of them that have not become available yet; empties as the shard starts.
     """
 
+    _parsers: dict[str, Callable[[Any], None]]
+    _active: bool
+
     def __init__(self, client: discord.Client, guard: Callable[..., None]) -> None:
         self.total: dict[int, int] = {}
         self.unavailable: dict[int, int] = {}
@@ -34,15 +37,12 @@ class GuildLedger:
         self.pending: dict[int, set[int]] = {}
         self._client = client
         self._guard = guard
-        self._guilds: Mapping[int, discord.Guild] = {}
-        self._parsers: dict[str, Callable[[Any], None]] = {}
         self._wrapped: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
-        self._active = False
         self._counted_at = -math.inf
 
     def open(self, state: Any) -> None:
         """Count once, then follow the three dispatches that change the cache."""
-        self._guilds, self._parsers = getattr(state, "_guilds", None) or {}, getattr(state, "parsers", {})
+        self._parsers = getattr(state, "parsers", {})
         self._active = True
         self._count()
         for event, note in (("READY", self._ready), ("GUILD_CREATE", self._changed), ("GUILD_DELETE", self._changed)):

@@ -79,7 +79,7 @@ class Socket:
             return "client"
         if sent == CLOSE_CODE:
             return "client" if self._is_silent() else "server"
-        return "server" if self.ws.session_id is None and self.ws.sequence is None else "client"
+        return "server" if self.ws.session_id is None else "client"
 
     def _is_silent(self) -> bool:
         beats = self.keep_alive

@@ -115,11 +115,10 @@ class ClientView:
         self.guilds.open(state)
 
     def _hook(self, state: object, original: Callable[[DiscordWebSocket], object]) -> None:
-        def update_references(ws: DiscordWebSocket) -> object:
-            result = original(ws)
+        def update_references(ws: DiscordWebSocket) -> None:
+            original(ws)
             if self.hooked:
                 self.guard("gateway", self._adopt, ws)
-            return result
 
         update_references.argus_exporter = True  # type: ignore[attr-defined]
         self._patches.set(state, "_update_references", update_references)
@@ -191,28 +190,26 @@ class ClientView:
         """Adopt the websockets that were there before us; a shard whose own has ended is told of as well."""
         for ws in self.held_sockets():
             shard_id = ws.shard_id or 0
-            if not Socket(ws).is_over:
-                self._meet(ws, ready=ws.session_id is not None and ws.sequence is not None)
-            elif shard_id not in self._sockets:
+            if shard_id in self._sockets:
+                continue  # what we were told of is newer
+            if Socket(ws).is_over:
                 self.lose(shard_id)
+            else:
+                self._adopt(ws, ready=ws.session_id is not None)
 
     def lose(self, shard_id: int) -> None:
         """Tell that a shard has lost its websocket before we came."""
         self.tell(lambda listener: listener.lost(shard_id))
 
-    def _meet(self, ws: DiscordWebSocket, *, ready: bool) -> bool:
-        known = self._sockets.get(ws.shard_id or 0)
-        if known is not None and known.ws is ws:
-            return False
-        self._adopt(ws, ready=ready)
-        return True
-
     def _begun(self, event: str, shard_id: int | None = None) -> None:
         """A session began, perhaps on a websocket that was connecting when we came, which nobody told us of."""
         for ws in self.open_sockets():
-            if shard_id in {None, ws.shard_id} and self._meet(ws, ready=True):
-                self._cell(ws.shard_id or 0).value += 1
-                self._rare(ws.shard_id or 0, event)
+            own = ws.shard_id or 0
+            known = self._sockets.get(own)
+            if shard_id in {None, own} and (known is None or known.ws is not ws):
+                self._adopt(ws, ready=True)
+                self._cell(own).value += 1
+                self._rare(own, event)
 
     def _adopt(self, ws: DiscordWebSocket, *, ready: bool = False) -> None:
         socket = Socket(ws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,8 +48,13 @@ async def test_a_shard_that_is_down_at_the_load_is_offline(monkeypatch: pytest.M
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
         async with logged_in(bot, sim):
-            await bot.ws.socket.close()
+            incident = await sim.incident("gateway_refuses", seconds=60)
+            cut_off = asyncio.create_task(bot.wait_for("disconnect"))
+            await asyncio.sleep(0)
+            await sim.drop_shard(0)
+            await cut_off
             async with by_the_public_way(bot, monkeypatch) as exporter:
                 await until(lambda: exporter._watching)
                 exporter.sample()
                 assert value(exporter.instruments, "discord_shard_status", "0") == 2
+            await incident.stop()

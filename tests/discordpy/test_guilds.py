@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -40,6 +41,23 @@ async def test_without_parsers_the_guilds_are_counted_once_a_minute(monkeypatch:
             monkeypatch.setattr(guilds, "RECOUNT_SECONDS", 0.0)
             ledger.check()
             assert ledger.total == truth(bot)
+
+
+async def test_the_guilds_are_counted_anew_once_a_minute_at_most() -> None:
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            ledger = GuildLedger(bot, unguarded)
+            assert (ledger.total, ledger.unavailable) == ({}, {})
+            ledger.check()
+            assert (ledger.total, ledger.unavailable) == ({0: 3}, {0: 0})
+            bot._connection._remove_guild(bot.guilds[0])
+            ledger._counted_at = time.perf_counter() - 50
+            ledger.check()
+            assert ledger.total == {0: 3}
+            ledger._counted_at = time.perf_counter() - 60
+            ledger.check()
+            assert ledger.total == {0: 2}
 
 
 async def test_a_cache_that_changed_behind_our_back_is_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:

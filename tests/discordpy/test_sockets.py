@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from argus_exporter.discordpy import is_fatal
+from argus_exporter.discordpy import Heart, is_fatal
 from argus_exporter.discordpy.sockets import Socket, heart_of
 
-SESSION = {"session_id": "abc", "sequence": 7}
-NO_SESSION = {"session_id": None, "sequence": None}
+SESSION = {"session_id": "abc"}
+NO_SESSION = {"session_id": None}
 
 
 def websocket(*, sent: int | None, received: int | None, closed: bool, closing: bool = True, **ws: Any) -> Any:
@@ -41,11 +41,22 @@ def test_the_reason_of_a_close(facts: Any, code: int | None, reason: tuple[str, 
     assert Socket(websocket(**facts)).close_reason(code, closing=False) == reason
 
 
-@pytest.mark.parametrize("age", [0.0, 60.0])
+def test_an_aiohttp_that_does_not_tell_lost_from_closed_is_believed() -> None:
+    ws = websocket(sent=None, received=1000, closed=True)
+    del ws.socket._closing
+    assert Socket(ws).close_reason(None, closing=False) == ("1000", "server")
+
+
+@pytest.mark.parametrize(("closed", "code", "over"), [(False, None, False), (True, None, True), (False, 4000, True)])
+def test_a_websocket_is_over_when_it_is_closed_or_has_a_code(closed: bool, code: int | None, over: bool) -> None:
+    assert Socket(websocket(sent=None, received=code, closed=closed)).is_over is over
+
+
+@pytest.mark.parametrize("age", [0.0, 50.0, 55.0, 60.0])
 def test_4000_is_the_clients_where_nothing_came_for_the_heartbeat_timeout(age: float) -> None:
     beats = types.SimpleNamespace(_last_recv=time.perf_counter() - age, heartbeat_timeout=60.0)
     socket = Socket(websocket(sent=4000, received=None, closed=False, _keep_alive=beats))
-    assert socket.close_reason(4000, closing=False)[1] == ("client" if age else "server")
+    assert socket.close_reason(4000, closing=False)[1] == ("client" if age > 54 else "server")
 
 
 def test_a_client_that_closes_has_begun_it() -> None:
@@ -73,3 +84,12 @@ def test_before_the_first_ack_one_interval_before_the_first_heartbeat_counts_as_
     ws: Any = types.SimpleNamespace(open=True, is_ratelimited=lambda: False, sequence=3, _keep_alive=beats)
     heart = heart_of(ws, is_open=True)
     assert (heart.latency, heart.last_ack, heart.answered) == (None, None, 58.75)
+    beats.interval = None
+    assert heart_of(ws, is_open=True).answered == 100.0
+
+
+def test_the_heartbeat_that_was_answered_went_out_one_latency_before_its_ack() -> None:
+    beats = types.SimpleNamespace(interval=41.25, _last_send=141.0, _last_ack=100.5, latency=0.5)
+    ws: Any = types.SimpleNamespace(is_ratelimited=lambda: True, sequence=3, _keep_alive=beats)
+    assert heart_of(ws, is_open=True) == Heart(True, True, 3, 41.25, 141.0, 0.5, 100.5, 100.0)
+    assert Heart() == Heart(False, False, None, None, None, None, None, None)

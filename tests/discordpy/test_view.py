@@ -214,3 +214,68 @@ async def test_without_the_gateway_collector_only_what_a_shard_needs_takes_the_s
                 await sim.burst(50)
                 await until(lambda: counter_total(exporter.instruments, DISPATCHES) == all_sent(sim))
                 assert slow == ["READY"]
+
+
+@pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=1)], ids=["Bot", "AutoShardedBot"])
+async def test_a_close_by_discord_is_seen_at_the_disconnect_where_discord_py_closes_nothing_itself(make: Any) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = make()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            metrics, socket = exporter.instruments, exporter._view.open_sockets()[0].socket
+
+            def disconnected() -> dict[tuple[str, ...], float]:
+                for event, arguments in (("disconnect", ()), ("shard_disconnect", (0,)), ("shard_disconnect", (7,))):
+                    bot.dispatch(event, *arguments)
+                return values(metrics, "discord_gateway_closes_total")
+
+            assert disconnected() == {}
+            socket._close_code = 4009  # type: ignore[attr-defined]
+            assert disconnected() == disconnected() == {("4009", "server"): 1}
+            assert values(metrics, "discord_shard_outages_total") == {("0",): 1}
+            assert counter_total(metrics, "argus_exporter_collector_errors_total") == 0
+
+
+async def test_a_hook_that_somebody_wrapped_does_nothing_after_the_close() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            async with watched(bot) as exporter:
+                state: Any = bot._connection
+                ours, seen = state._update_references, list[object]()
+                state._update_references = lambda ws: (seen.append(ws), ours(ws))
+            await sim.reconnect(0)
+            await until(lambda: sim.sessions.get(0) and sim.sessions[0].resumes)
+            assert len(seen) == 1
+            assert exporter._view._sockets == {}
+
+
+async def test_what_a_parked_callback_raises_is_counted_and_the_bot_does_not_notice() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            exporter._view.on("message_edit_of_nobody", broken)
+            for count in (1, 2):
+                bot.dispatch("message_edit_of_nobody")
+                assert values(exporter.instruments, "argus_exporter_collector_errors_total") == {("gateway",): count}
+
+
+async def test_unloading_while_a_shard_waits_to_identify_leaves_it_to_go_on() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = WaitingBot()
+        async with watched(bot) as exporter:
+
+            async def unload() -> None:
+                await bot.waiting.wait()
+                await exporter.close()
+                bot.turn.set()
+
+            unloading = asyncio.create_task(unload())
+            async with logged_in(bot, sim):
+                await unloading
+                assert not {"identify", "resume", "request_chunks"} & set(vars(bot.ws))
+                assert bot.ws._dispatch == bot.dispatch
+                assert not bot._listeners
+                assert counter_total(exporter.instruments, EVENTS) == 0
