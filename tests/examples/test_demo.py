@@ -84,8 +84,11 @@ async def test_what_does_not_heed_an_interrupt_is_ended_all_the_same(tmp_path: P
         *("-m", "examples.demo.leash", "module", "deaf"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
+    assert process.stdout is not None
+    await process.stdout.readline()
     await process.communicate(b"")
     assert process.returncode == 1
 
