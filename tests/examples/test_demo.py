@@ -76,9 +76,8 @@ async def test_not_even_a_kill_leaves_a_process_behind(tmp_path: Path) -> None:
 
 
 async def test_what_does_not_heed_an_interrupt_is_ended_all_the_same(tmp_path: Path) -> None:
-    (tmp_path / "deaf.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
-    )
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    (tmp_path / "deaf.py").write_text(deaf)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "examples.demo.leash", "module", "deaf"),
