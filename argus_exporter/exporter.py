@@ -98,7 +98,7 @@ class Exporter:
         """Open the server and start the collectors. A second start does nothing."""
         if self._stack is not None:
             return
-        self._stack = AsyncExitStack()
+        self._stack = stack = AsyncExitStack()
         self.collector.start()
         self._stack.callback(self.collector.close)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
@@ -107,7 +107,8 @@ class Exporter:
             await self._server.start()
         except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
             self.note_error("exporter", error)
-        self._run(self._collectors)
+        if self._stack is stack:  # nobody has closed it meanwhile
+            self._run(self._collectors)
 
     async def close(self) -> None:
         """Give everything back, in reverse; one failing close does not keep the rest open."""

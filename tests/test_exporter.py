@@ -53,6 +53,16 @@ async def test_it_can_start_again_after_it_was_closed_and_twice_is_once() -> Non
         await exporter.close()
 
 
+async def test_closed_while_it_starts_it_stays_closed() -> None:
+    exporter = Exporter(quiet())
+    starting = asyncio.create_task(exporter.start())
+    await asyncio.sleep(0)
+    await exporter.close()
+    await starting
+    assert exporter._running == []
+    assert exporter.port is None
+
+
 async def test_settings_and_single_options_exclude_each_other() -> None:
     with pytest.raises(TypeError, match="either settings or single options"):
         Exporter(quiet(), port=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import time
 import typing
 from typing import ClassVar, Final
@@ -93,7 +94,7 @@ class Shard:
     seen_to_open: bool = False
     down_since: float | None = None
     last_ack: float | None = None
-    last_dispatch: float | None = None
+    last_dispatch: float = -math.inf
     seen_dispatches: float = 0
     sequence: int = 0
 
@@ -135,7 +136,7 @@ def is_mute(shard: Shard, heart: Heart, now: float, receiving: int) -> bool:
     """Whether ACKs come but no dispatches, while siblings receive. A quiet bot is never unhealthy for silence alone."""
     if heart.last_ack is None or receiving < SIBLINGS:
         return False
-    since = max(shard.opened_at, shard.last_dispatch or 0.0)
+    since = max(shard.opened_at, shard.last_dispatch)
     return now - since >= SILENCE_SECONDS
 
 
@@ -255,7 +256,7 @@ class ShardsCollector(Collector, GatewayListener):
     def _sample_shards(self, hearts: dict[int, Heart]) -> None:
         now, closing, guilds = time.perf_counter(), self._view.closing, self._view.guilds
         lately = now - RECEIVING_SECONDS
-        receiving = sum((shard.last_dispatch or 0.0) >= lately for shard in self._shards.values())
+        receiving = sum(shard.last_dispatch >= lately for shard in self._shards.values())
         for shard_id, shard in self._shards.items():
             heart, cells = hearts.get(shard_id, _NO_HEART), shard.cells
             cells.status.value = status_of(shard, heart, now, closing=closing, receiving=receiving)

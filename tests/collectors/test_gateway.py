@@ -95,6 +95,7 @@ async def test_the_public_way_counts_the_same(kind: Any, monkeypatch: pytest.Mon
         async with by_the_public_way(client, monkeypatch) as exporter, logged_in(client, sim, len(kind.shards)):
             exporter.sample()
             assert value(exporter.instruments, "argus_exporter_collector_up", "gateway") == 0
+            assert value(exporter.instruments, "argus_exporter_collector_up", "shards") == 0
             await sim.burst(300)
             await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim))
             exporter.sample()

@@ -45,7 +45,13 @@ BEATING: dict[str, Any] = {"open": True, "interval": 40.0, "last_beat": 1000.0, 
         (1, ONLINE, {**BEATING, "last_beat": 1080.0}, 1090, 0, False),
         # and still when the third has gone out
         (1, ONLINE, {**BEATING, "last_beat": 1120.0}, 1121, 0, False),
-        # a loop that stood still has not sent that beat
+        # where one of these is not known, nothing is missed
+        (3, ONLINE, {**BEATING, "interval": None}, 2000, 0, False),
+        (3, ONLINE, {**BEATING, "last_beat": None}, 2000, 0, False),
+        (3, ONLINE, {**BEATING, "answered": None}, 2000, 0, False),
+        # a loop that stood still has not sent that beat: it is one that went out no sooner than half an interval before
+        (1, ONLINE, {**BEATING, "last_beat": 1060.0}, 1090, 0, False),
+        (3, ONLINE, {**BEATING, "last_beat": 1059.9}, 1090, 0, False),
         (3, ONLINE, {**BEATING, "last_beat": 1040.0}, 1100, 0, False),
         # ACKs, but no dispatch for two minutes while two siblings receive
         (1, {**ONLINE, "last_dispatch": 880.0}, BEATING, 1000, 2, False),
@@ -244,6 +250,39 @@ async def test_acks_without_dispatches_are_unhealthy_while_siblings_receive(monk
             # nobody receives any more: silence alone means nothing
             await asyncio.sleep(1)
             assert states() == [3, 3, 3]
+
+
+async def test_the_time_of_the_last_dispatch_is_right_between_two_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "TICK_SECONDS", 0.05)
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+
+            def last() -> float:
+                return value(exporter.instruments, "discord_shard_last_dispatch_timestamp_seconds", "0") or 0.0
+
+            await until(last)
+            before = last()
+            assert abs(time.time() - before) < 10
+            await sim.message("hi", guild=0)
+            await until(lambda: last() > before)
+            after = last()
+            await asyncio.sleep(0.15)
+            assert last() == after
+
+
+async def test_a_collector_that_could_not_start_closes_all_the_same() -> None:
+    class Odd(PlainBot):
+        def wait_for(self, event: str, /, **options: Any) -> Any:
+            if event == "ready":
+                raise LookupError(event)
+            return super().wait_for(event, **options)
+
+    async with Simulator(guilds=2) as sim:
+        bot = Odd()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            assert value(exporter.instruments, "argus_exporter_collector_up", "shards") == 0
+        assert values(exporter.instruments, "argus_exporter_collector_errors_total") == {("shards",): 1}
 
 
 async def test_guild_counts_never_drift_from_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
