@@ -64,12 +64,11 @@ class ClientExporter(Exporter):
             self._patches.set(self.client, "login", self._logging_in(self.client.login))
 
     def _logging_in(self, original: Any) -> Any:
-        async def login(*arguments: Any, **named: Any) -> Any:
+        async def login(*arguments: Any, **named: Any) -> None:
             if self._following:
                 await self.start()
-            result = await original(*arguments, **named)
+            await original(*arguments, **named)
             await self.watch()
-            return result
 
         return login
 
@@ -160,9 +159,9 @@ class _AttachedExporter(ClientExporter):
         await self.watch()
 
     def _closing(self, original: Any) -> Any:
-        async def close(*arguments: Any, **named: Any) -> Any:
+        async def close(*arguments: Any, **named: Any) -> None:
             try:
-                return await original(*arguments, **named)
+                await original(*arguments, **named)
             finally:
                 await self.close()
 

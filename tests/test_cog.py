@@ -352,6 +352,67 @@ async def test_attach_before_run_counts_everything_and_closes_with_the_client(ki
         assert "_update_references" not in added[1]
 
 
+async def test_watching_twice_is_once_and_after_a_close_it_can_begin_again() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        async with logged_in(client, sim):
+            exporter = argus_exporter.ClientExporter(client)
+            await exporter.watch()
+            assert not client._listeners
+            for count in (1, 2):
+                exporter.open()
+                await exporter.start()
+                await exporter.watch()
+                parked = {name: len(waiters) for name, waiters in client._listeners.items()}
+                await exporter.watch()
+                assert {name: len(waiters) for name, waiters in client._listeners.items()} == parked
+                await sim.message("hi", guild=0)
+                await until(lambda count=count: value(exporter.instruments, EVENTS, "MESSAGE_CREATE") == count)
+                assert 'discord_shard_status{shard="0"} 3' in await scrape(exporter.port)
+                await exporter.close()
+                assert not client._listeners
+
+
+async def test_watching_before_login_twice_follows_the_login_once() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        exporter = argus_exporter.attach(client)
+        followed = client.login
+        await exporter.start()
+        await exporter.watch()
+        assert client.login is followed
+        async with logged_in(client, sim):
+            assert 'discord_shard_status{shard="0"} 3' in await scrape(exporter.port)
+
+
+async def test_a_login_that_somebody_wrapped_opens_nothing_after_the_close() -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        exporter = argus_exporter.attach(client)
+        ours = client.login
+        client.login = lambda token: ours(token)  # type: ignore[method-assign]  # noqa: PLW0108
+        await exporter.close()
+        async with logged_in(client, sim):
+            assert exporter.port is None
+            assert not client._listeners
+
+
+async def test_a_load_that_is_cancelled_leaves_nothing() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            before = await rested(bot)
+            cog = argus_exporter.ArgusExporter(bot)
+            stuck = asyncio.Event()
+            cog.exporter._server.start = stuck.wait  # type: ignore[assignment]
+            loading = asyncio.create_task(bot.add_cog(cog))
+            await until(lambda: cog.exporter._stack)
+            loading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await loading
+            assert await rested(bot, before) == before
+
+
 async def test_attach_after_login_opens_in_the_background() -> None:
     async with Simulator(guilds=4, shards=2) as sim:
         client = ShardedClient(shard_count=2)

@@ -83,6 +83,7 @@ async def test_every_dispatch_is_counted_exactly_by_type_and_by_shard(kind: Any,
         async with watched(client, short_circuit=short_circuit) as exporter, logged_in(client, sim, len(kind.shards)):
             await trouble(sim, kind.shards[-1])
             await until(lambda: counter_total(exporter.instruments, EVENTS) == all_sent(sim))
+            exporter.sample()
             assert values(exporter.instruments, EVENTS) == sent_by_event(sim)
             assert values(exporter.instruments, DISPATCHES) == sent_by_shard(sim)
             assert counter_total(exporter.instruments, "argus_exporter_collector_errors_total") == 0
@@ -229,6 +230,14 @@ class TestWhoListens:
     async def hears(self, sim: Simulator, bot: Any, heard: list[str]) -> None:
         await sim.message("hi", guild=0)
         await until(lambda: "MESSAGE_CREATE" in heard)
+
+    @pytest.mark.parametrize("short_circuit", [True, False])
+    async def test_it_is_skipped_unless_that_is_turned_off(self, short_circuit: bool) -> None:
+        async with Simulator(guilds=2) as sim:
+            bot = PlainBot()
+            async with watched(bot, short_circuit=short_circuit), logged_in(bot, sim):
+                hook: Any = bot.ws._dispatch
+                assert hook.__qualname__.partition(".")[0] == ("skipping" if short_circuit else "counting")
 
     async def test_a_listener_added_later_hears_at_once(self) -> None:
         async with Simulator(guilds=2) as sim:

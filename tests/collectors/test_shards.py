@@ -271,6 +271,17 @@ async def test_the_time_of_the_last_dispatch_is_right_between_two_scrapes(monkey
             assert last() == after
 
 
+async def test_guilds_that_went_behind_our_back_are_gone_from_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("argus_exporter.discordpy.guilds.RECOUNT_SECONDS", 0.0)
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            bot._connection._remove_guild(bot.guilds[0])
+            exporter.sample()
+            assert value(exporter.instruments, "discord_shard_guilds", "0") == 2
+            assert value(exporter.instruments, "discord_guilds") == 2
+
+
 async def test_a_collector_that_could_not_start_closes_all_the_same() -> None:
     class Odd(PlainBot):
         def wait_for(self, event: str, /, **options: Any) -> Any:

@@ -32,6 +32,19 @@ async def test_sessions_and_outages_are_counted_by_the_public_way(make: Any, mon
             assert values(metrics, "discord_gateway_closes_total") == {}
 
 
+async def test_a_shard_that_has_no_sequence_yet_has_no_dispatches(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            bot.ws.sequence = None
+            async with by_the_public_way(bot, monkeypatch) as exporter:
+                await until(lambda: exporter._watching)
+                exporter.sample()
+                assert value(exporter.instruments, "discord_shard_status", "0") == 4
+                assert value(exporter.instruments, "discord_shard_dispatches_total", "0") == 0
+                assert values(exporter.instruments, "argus_exporter_collector_errors_total") == {}
+
+
 async def test_it_says_once_that_it_falls_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
