@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import random
 import time
+import types
 from typing import Any
 
 import pytest
@@ -81,7 +82,9 @@ async def test_each_kind_of_client_has_its_own_shards_and_the_bots_total(kind: A
             assert value(metrics, "discord_shards") == kind.count
             assert values(metrics, STATUS) == dict.fromkeys(names, 3)
             assert list(metrics.families["discord_shard_latency_seconds"].cells) == names
-            assert all(0 < latency < 10 for latency in values(metrics, "discord_shard_latency_seconds").values())
+            latencies = values(metrics, "discord_shard_latency_seconds")
+            assert list(latencies) == names
+            assert all(0 < latency < 10 for latency in latencies.values())
             acks = values(metrics, "discord_shard_last_ack_timestamp_seconds")
             assert all(abs(time.time() - ack) < 10 for ack in acks.values())
             assert len(acks) == len(names)
@@ -102,6 +105,40 @@ async def test_latency_and_ack_are_absent_before_the_first_ack() -> None:
             assert value(exporter.instruments, "discord_shard_latency_seconds", "0") is None
             assert value(exporter.instruments, "discord_shard_last_ack_timestamp_seconds", "0") is None
             assert value(exporter.instruments, STATUS, "0") == 3
+
+
+def test_an_ack_has_its_own_time_and_keeps_it_until_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, now = shard(), 5000.0
+    for clock, acked, time_of_ack in (
+        (1e9, 4900.0, 1e9 - 100),
+        (1e9 + 3600, 4900.0, 1e9 - 100),
+        (1e9, 4990.0004, 1e9 - 10),
+    ):
+        monkeypatch.setattr(shards, "time", types.SimpleNamespace(time=lambda clock=clock: clock))
+        shards._sample_heart(one, Heart(last_ack=acked), now)
+        assert one.cells.last_ack.value == time_of_ack
+
+
+async def test_a_shard_without_guilds_has_none() -> None:
+    async with Simulator(guilds=1, shards=2) as sim:
+        bot = ShardedBot(shard_count=2)
+        async with watched(bot) as exporter, logged_in(bot, sim, 2):
+            exporter.sample()
+            ours = bot.guilds[0].shard_id
+            for number in (0, 1):
+                assert value(exporter.instruments, "discord_shard_guilds", str(number)) == (number == ours)
+                assert value(exporter.instruments, "discord_shard_guilds_unavailable", str(number)) == 0
+
+
+async def test_guilds_that_are_away_at_the_start_are_expected_and_not_there() -> None:
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        await sim.incident("guild_outage", count=2, seconds=60)
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            exporter.sample()
+            assert value(exporter.instruments, "discord_startup_guilds_expected", "0") == 3
+            assert value(exporter.instruments, "discord_startup_guilds_available", "0") == 1
+            assert value(exporter.instruments, "discord_shard_guilds_unavailable", "0") == 2
 
 
 async def test_an_outage_is_one_however_many_attempts_it_takes() -> None:
@@ -268,7 +305,7 @@ async def test_the_time_of_the_last_dispatch_is_right_between_two_scrapes(monkey
             await until(lambda: last() > before)
             after = last()
             await asyncio.sleep(0.15)
-            assert last() == after
+            assert last() == after == round(after, 3)
 
 
 async def test_guilds_that_went_behind_our_back_are_gone_from_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
