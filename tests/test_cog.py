@@ -352,6 +352,20 @@ async def test_attach_before_run_counts_everything_and_closes_with_the_client(ki
         assert "_update_references" not in added[1]
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_close_right_after_attaching_closes_what_was_opening(cancelled: bool) -> None:
+    async with Simulator(guilds=2) as sim:
+        client = PlainClient()
+        async with logged_in(client, sim):
+            before = await rested(client)
+            exporter: Any = argus_exporter.attach(client)
+            if cancelled:
+                exporter._starting.cancel()
+            await exporter.close()
+            assert exporter.port is None
+            assert await rested(client, before) == before
+
+
 async def test_watching_twice_is_once_and_after_a_close_it_can_begin_again() -> None:
     async with Simulator(guilds=2) as sim:
         client = PlainClient()

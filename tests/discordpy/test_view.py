@@ -235,6 +235,15 @@ async def test_a_close_by_discord_is_seen_at_the_disconnect_where_discord_py_clo
             assert counter_total(metrics, "argus_exporter_collector_errors_total") == 0
 
 
+async def test_what_was_hooked_before_us_is_called() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot, seen = PlainBot(), list[object]()
+        bot._connection._update_references = seen.append  # type: ignore[method-assign]
+        async with watched(bot), logged_in(bot, sim):
+            assert seen == [bot.ws]
+        assert bot._connection._update_references == seen.append
+
+
 async def test_a_hook_that_somebody_wrapped_does_nothing_after_the_close() -> None:
     async with Simulator(guilds=2) as sim:
         bot = PlainBot()
