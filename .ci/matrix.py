@@ -27,7 +27,14 @@ PYTHONS_OF = {
     "2.7": pythons.SUPPORTED,
 }
 NEWEST = "2.7"
-LEFT_OUT = ("tests/benchmarks", "tests/examples", "tests/integration", "tests/test_house.py", "tests/test_packaging.py")
+LEFT_OUT = (
+    "tests/benchmarks",
+    "tests/examples",
+    "tests/integration",
+    "tests/simulator",
+    "tests/test_house.py",
+    "tests/test_packaging.py",
+)
 WITH_A_CLIENT = (
     "tests/collectors/test_gateway.py",
     "tests/collectors/test_shards.py",
