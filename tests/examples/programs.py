@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -77,6 +78,17 @@ async def page(url: str) -> Page:
 
 
 async def gone(family: list[psutil.Process]) -> bool:
-    """Whether all of them end within some seconds."""
-    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 15)
-    return not alive
+    """Whether all of them end within some seconds. One that has ended, and that nobody has waited for, is gone."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not any(map(_is_alive, family)):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
