@@ -63,6 +63,18 @@ async def test_closed_while_it_starts_it_stays_closed() -> None:
     assert exporter.port is None
 
 
+async def test_a_server_that_cannot_start_is_counted_and_the_collectors_run() -> None:
+    async def failing() -> None:
+        raise OSError("no")
+
+    exporter = Exporter(quiet())
+    exporter._server.start = failing  # type: ignore[method-assign]
+    async with exporter:
+        assert value(exporter.instruments, "argus_exporter_collector_errors_total", "exporter") == 1
+        assert [type(collector) for collector in exporter._running] == list(PROCESS_COLLECTORS)
+    assert exporter._running == []
+
+
 async def test_settings_and_single_options_exclude_each_other() -> None:
     with pytest.raises(TypeError, match="either settings or single options"):
         Exporter(quiet(), port=1)

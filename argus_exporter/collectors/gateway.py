@@ -36,7 +36,6 @@ class GatewayCollector(Collector, GatewayListener):
         assert view is not None  # noqa: S101 - collectors of the client are made with one
         self._view: ClientView = view
         self._interval = context.settings.session_limit_interval
-        self._bot = context.settings.bot
         self._events = instruments.counter(catalogue.GATEWAY_EVENTS_TOTAL)
         self._closes = instruments.counter(catalogue.GATEWAY_CLOSES_TOTAL)
         self._rate_limited = instruments.counter(catalogue.GATEWAY_RATE_LIMITED_TOTAL).labels()
@@ -69,12 +68,12 @@ class GatewayCollector(Collector, GatewayListener):
 
     def sample(self) -> None:
         """Say who this is as soon as the client knows, and tell why the last process ended."""
-        name, user_id = self._view.name(), self._view.user_id()
-        if name is None or user_id is None:
+        user = self._view.user
+        if user is None:
             return
         if not self._info.cells:  # once: with the name after a renaming, there would be two
-            self._info.labels(self._bot or name, discord.__version__, platform.python_version(), VERSION).set(1)
-        self._last_exit.open(user_id, next(iter(self._view.shard_ids()), 0))
+            self._info.labels(user.name, discord.__version__, platform.python_version(), VERSION).set(1)
+        self._last_exit.open(user.id, next(iter(self._view.shard_ids()), 0))
 
     async def close(self) -> None:
         """Stop asking, and leave word that we end in order."""
@@ -92,12 +91,13 @@ class GatewayCollector(Collector, GatewayListener):
         if event == "RATE_LIMITED":
             self._rate_limited.value += 1
 
-    def closed(self, shard_id: int, code: str | None, initiator: str | None) -> None:  # noqa: ARG002
+    def closed(self, shard_id: int, reason: tuple[str, str] | None) -> None:  # noqa: ARG002
         """Count a close; one that ends the client is written down at once, for the next process to tell."""
-        if code is None or initiator is None:
+        if reason is None:
             return
-        self._closes.labels(code, initiator).value += 1
-        if initiator == "server" and is_fatal(code):
+        code, _ = reason
+        self._closes.labels(*reason).value += 1
+        if is_fatal(code):
             self._last_exit.note("fatal_close", code)
 
     def identified(self, shard_id: int, waited: float) -> None:  # noqa: ARG002

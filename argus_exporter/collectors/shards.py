@@ -203,7 +203,7 @@ class ShardsCollector(Collector, GatewayListener):
         sessions = shard.cells.resumes if kind == "resume" else shard.cells.identifies
         sessions.value += 1
 
-    def closed(self, shard_id: int, code: str | None, initiator: str | None) -> None:  # noqa: ARG002
+    def closed(self, shard_id: int, reason: tuple[str, str] | None) -> None:  # noqa: ARG002
         """A websocket closes. If its session was running, that is an outage; a failed attempt is not another."""
         shard = self._shard(shard_id)
         if shard.ready and not self._view.closing:

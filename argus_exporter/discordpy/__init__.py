@@ -16,7 +16,9 @@ read or replaced                                    without it
 ``DiscordWebSocket.request_chunks``                 requests for members are not counted
 ``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute
 ``ConnectionState._guilds``                         ``Client.guilds``, which copies
-``AutoShardedClient.__shards``, ``.__queue``        ``AutoShardedClient.shards``; the queue is absent
+``ShardInfo._parent``                               shards that are connected at the load are seen from their next
+                                                    websocket on
+``AutoShardedClient.__queue``                       the length of the queue is absent
 ``Client._listeners``                               the dispatch is never skipped
 ==================================================  =================================================================
 """

@@ -41,16 +41,16 @@ class Fallback:
     def _rare(self, event: object) -> None:
         self._view.tell(lambda listener: listener.counted(event))
 
-    def _opened(self, shard_id: int, *, ready: bool = False, resuming: bool = False) -> None:
-        self._view.tell(lambda listener: listener.opened(shard_id, resuming=resuming, ready=ready))
+    def _opened(self, shard_id: int, *, ready: bool = False) -> None:
+        self._view.tell(lambda listener: listener.opened(shard_id, resuming=False, ready=ready))
 
     def _connected(self, shard_id: int) -> None:
         self._opened(shard_id)
         self._view.tell(lambda listener: listener.began(shard_id, "identify"))
 
     def _resumed(self, shard_id: int) -> None:
-        self._opened(shard_id, resuming=True)
+        self._opened(shard_id)
         self._view.tell(lambda listener: listener.began(shard_id, "resume"))
 
     def _disconnected(self, shard_id: int) -> None:
-        self._view.tell(lambda listener: listener.closed(shard_id, None, None))
+        self._view.tell(lambda listener: listener.closed(shard_id, None))

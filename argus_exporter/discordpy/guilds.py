@@ -57,7 +57,6 @@ class GuildLedger:
         for event, (wrapper, parser) in self._wrapped.items():
             if self._parsers.get(event) is wrapper:
                 self._parsers[event] = parser
-        self._wrapped.clear()
 
     def count(self) -> int:
         """Guilds in discord.py's cache."""
@@ -127,7 +126,7 @@ class GuildLedger:
             now_present, now_unavailable = self._state(guild_id)
             self._add(guild_id, now_present - present, now_unavailable - unavailable)
             pending = self.pending.get(self.shard_of(guild_id), set())
-            if guild_id in pending and not (now_present and now_unavailable):
+            if guild_id in pending and not now_unavailable:
                 pending.discard(guild_id)
                 self.expected[self.shard_of(guild_id)] -= 1 - now_present
 

@@ -47,7 +47,7 @@ class Socket:
         self.ws = ws
         self.shard_id: int = getattr(ws, "shard_id", None) or 0
         self.closed = False
-        self.keep_alive: KeepAliveHandler | None = None
+        self.keep_alive: KeepAliveHandler | None
         self.patches = Patches()
         self.keep_beats()
 

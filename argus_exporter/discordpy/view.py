@@ -48,8 +48,8 @@ class GatewayListener:
     def counted(self, event: object) -> None:
         """A dispatch came whose name is not among :attr:`ClientView.events`."""
 
-    def closed(self, shard_id: int, code: str | None, initiator: str | None) -> None:
-        """The websocket is closing, or was left; once each. None where it cannot be known."""
+    def closed(self, shard_id: int, reason: tuple[str, str] | None) -> None:
+        """The websocket is closing, or was left; once each, with code and initiator, or None where they are unknown."""
 
     def identified(self, shard_id: int, waited: float) -> None:
         """An IDENTIFY was sent, after so many seconds of waiting for its turn."""
@@ -271,7 +271,7 @@ class ClientView:
             return
         socket.closed = True
         reason = socket.close_reason(code, closing=self.closing)
-        self.tell(lambda listener: listener.closed(socket.shard_id, *reason))
+        self.tell(lambda listener: listener.closed(socket.shard_id, reason))
 
     def _disconnected(self, shard_id: int | None = None) -> None:
         """discord.py says so: the first sign of a close by Discord in versions before 2.7."""
@@ -347,26 +347,19 @@ class ClientView:
     def held_sockets(self) -> list[DiscordWebSocket]:
         """The last websocket of each shard that was launched, open or not."""
         client: Any = self.client
-        if isinstance(client, discord.AutoShardedClient):
-            shards: dict[int, Any] | None = getattr(client, "_AutoShardedClient__shards", None)
-            parents = [info._parent for info in client.shards.values()] if shards is None else list(shards.values())
-            sockets = [parent.ws for parent in parents]
-        else:
-            sockets = [client.ws]
-        return [ws for ws in sockets if ws is not None]
+        if self.is_sharded:
+            return [info._parent.ws for info in client.shards.values()]
+        return [] if client.ws is None else [client.ws]
 
     def reconnect_queue(self) -> int | None:
         """Shards that wait to be reconnected; None where there is no such queue."""
         queue: asyncio.Queue[object] | None = getattr(self.client, "_AutoShardedClient__queue", None)
         return None if queue is None else queue.qsize()
 
-    def name(self) -> str | None:
-        """The bot's own name; None before login."""
-        return None if self.client.user is None else self.client.user.name
-
-    def user_id(self) -> int | None:
-        """The bot's own id; None before login."""
-        return None if self.client.user is None else self.client.user.id
+    @property
+    def user(self) -> discord.ClientUser | None:
+        """The bot itself; None before login."""
+        return self.client.user
 
     async def session_start_limit(self) -> SessionStartLimit:
         """Ask ``/gateway/bot``, by the client's own HTTP and rate limits, in every version and kind of client.

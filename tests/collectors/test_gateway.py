@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import typing
 from typing import Any
 
@@ -12,6 +13,8 @@ import discord
 import pytest
 
 from argus_exporter.cog import ClientExporter, attach
+from argus_exporter.collectors import GatewayCollector
+from argus_exporter.discordpy import SessionStartLimit
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator
 from tests.clients import (
@@ -373,8 +376,58 @@ async def test_the_session_start_limit_is_asked_for_and_counted_down() -> None:
             assert value(exporter.instruments, "discord_session_start_limit") == 500
             assert value(exporter.instruments, "discord_session_start_limit_remaining") == 499
             assert value(exporter.instruments, "discord_session_start_limit_max_concurrency") == 16
+            reset = value(exporter.instruments, "discord_session_start_limit_reset_timestamp_seconds")
+            assert reset is not None
+            assert 0 < reset - time.time() <= 86400
             await sim.invalidate(0, resumable=False)
             await until(lambda: value(exporter.instruments, "discord_session_start_limit_remaining") == 498)
+            await exporter.close()
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "argus_exporter:limit"]
+
+
+async def test_an_answer_that_does_not_come_is_said_once_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = ClientExporter(PlainBot(), Settings(**CLOSED))
+    answers: list[SessionStartLimit | Exception] = [OSError("one"), OSError("two"), SessionStartLimit(9, 8, 7.0, 1)]
+    answers += [OSError("three"), OSError("four")]
+    asked: list[int] = []
+
+    async def answer() -> SessionStartLimit:
+        asked.append(len(caplog.messages))
+        given = answers.pop(0) if answers else OSError("five")
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    exporter._view.session_start_limit = answer  # type: ignore[method-assign]
+    (gateway,) = [each for each in exporter._watchers if isinstance(each, GatewayCollector)]
+    polling = asyncio.create_task(gateway._poll(0.01))
+    await until(lambda: len(asked) == 6)
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    assert asked == [0, 1, 1, 1, 2, 2]
+    assert value(exporter.instruments, "discord_session_start_limit") == 9
+
+
+async def test_who_it_is_is_not_said_before_the_login() -> None:
+    exporter = ClientExporter(PlainBot(), Settings(**CLOSED))
+    (gateway,) = [each for each in exporter._watchers if isinstance(each, GatewayCollector)]
+    gateway.sample()
+    assert values(exporter.instruments, "discord_bot_info") == {}
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+async def test_a_bot_that_ended_in_order_is_told_so_by_the_next_process(tmp_path: Path) -> None:
+    async with Simulator(guilds=2) as sim:
+        for told in ({}, {("closed", "none"): 1}):
+            bot = ShardedBot()
+            async with watched(bot, state_dir=tmp_path) as exporter, logged_in(bot, sim):
+                exporter.sample()
+                assert values(exporter.instruments, "discord_last_exit_info") == told
+                assert bot.user is not None
+                assert names(tmp_path) == [f"last-exit-{bot.user.id}-shard0.json"]
 
 
 async def test_the_session_start_limit_is_never_asked_for_when_off() -> None:
@@ -384,6 +437,7 @@ async def test_the_session_start_limit_is_never_asked_for_when_off() -> None:
             await asyncio.sleep(0.1)
             assert value(exporter.instruments, "discord_session_start_limit") is None
             assert not [request for request in sim.requests if request.path.endswith("/gateway/bot")]
+        assert counter_total(exporter.instruments, "argus_exporter_collector_errors_total") == 0
 
 
 async def test_members_asked_for_are_counted() -> None:
@@ -400,6 +454,7 @@ async def test_a_rate_limited_dispatch_is_counted() -> None:
         async with watched(bot) as exporter, logged_in(bot, sim):
             await sim.dispatch("RATE_LIMITED", {"opcode": 8, "retry_after": 3.0, "meta": {}}, shard_id=0)
             await until(lambda: value(exporter.instruments, "discord_gateway_rate_limited_total"))
+            assert value(exporter.instruments, "discord_gateway_rate_limited_total") == 1
             assert value(exporter.instruments, EVENTS, "RATE_LIMITED") == 1
 
 
@@ -409,7 +464,8 @@ async def test_the_bot_says_who_it_is() -> None:
         async with watched(bot) as exporter, logged_in(bot, sim):
             exporter.sample()
             exporter.sample()
-            (labels,) = values(exporter.instruments, "discord_bot_info")
+            ((labels, one),) = values(exporter.instruments, "discord_bot_info").items()
+            assert one == 1
             assert bot.user is not None
             assert labels[:2] == (bot.user.name, discord.__version__)
             # a second series would take the first one's place in no join

@@ -24,12 +24,25 @@ async def test_sessions_and_outages_are_counted_by_the_public_way(make: Any, mon
             await sim.reconnect(0)
             await until(lambda: value(metrics, sessions, "0", "resume"))
             assert values(metrics, outages) == {("0",): 1}
+            exporter.sample()
+            assert value(metrics, "discord_shard_status", "0") == 3
             await sim.invalidate(0, resumable=False)
             await until(lambda: value(metrics, sessions, "0", "identify") == 2)
             exporter.sample()
             assert value(metrics, "discord_shard_status", "0") == 3
             assert values(metrics, outages) == {("0",): 2}
             assert values(metrics, "discord_gateway_closes_total") == {}
+            assert values(metrics, "argus_exporter_collector_errors_total") == {}
+
+
+async def test_shards_that_are_online_at_the_load_are_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=8, shards=8) as sim:
+        bot = ShardedBot(shard_ids=[2, 5], shard_count=8)
+        async with logged_in(bot, sim, 2), by_the_public_way(bot, monkeypatch) as exporter:
+            await until(lambda: exporter._watching)
+            exporter.sample()
+            assert values(exporter.instruments, "discord_shard_status") == {("2",): 3, ("5",): 3}
+            assert values(exporter.instruments, "discord_shard_ready_seconds") == {}
 
 
 async def test_a_shard_that_has_no_sequence_yet_has_no_dispatches(monkeypatch: pytest.MonkeyPatch) -> None:

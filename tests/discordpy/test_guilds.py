@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import types
 from typing import Any
 
 import pytest
@@ -41,6 +42,9 @@ async def test_without_parsers_the_guilds_are_counted_once_a_minute(monkeypatch:
             monkeypatch.setattr(guilds, "RECOUNT_SECONDS", 0.0)
             ledger.check()
             assert ledger.total == truth(bot)
+            bot.guilds[0].unavailable = True
+            ledger.check()
+            assert sum(ledger.unavailable.values()) == 1
 
 
 async def test_the_guilds_are_counted_anew_once_a_minute_at_most() -> None:
@@ -72,6 +76,33 @@ async def test_a_cache_that_changed_behind_our_back_is_counted_anew(monkeypatch:
             assert ledger.total == {0: 2}
             assert ledger.count() == 2
             ledger.close()
+
+
+async def test_the_cache_is_looked_into_and_not_copied_where_it_can_be() -> None:
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            ledger = GuildLedger(bot, unguarded)
+            assert ledger._cache() is bot._connection._guilds
+            one = types.SimpleNamespace(id=1, unavailable=False)
+            ledger = GuildLedger(types.SimpleNamespace(_connection=None, guilds=[one], shard_id=3), unguarded)  # type: ignore[arg-type]
+            ledger.check()
+            assert (ledger.count(), ledger.total, ledger.unavailable) == (1, {3: 1}, {3: 0})
+
+
+async def test_guilds_that_are_available_at_ready_are_not_waited_for() -> None:
+    async with Simulator(guilds=3) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            ledger = GuildLedger(bot, unguarded)
+            bot.guilds[0].unavailable = True
+            ledger._ready({}, {guild.id: (0, 0) for guild in bot.guilds})
+            assert (ledger.expected, ledger.pending) == ({0: 3}, {0: {bot.guilds[0].id}})
+            assert (ledger.total, ledger.unavailable) == ({0: 3}, {0: 1})
+
+
+def test_before_the_shards_are_counted_there_is_one() -> None:
+    assert GuildLedger(ShardedBot(), unguarded).shard_of(123 << 22) == 0
 
 
 async def test_following_is_not_disturbed_by_a_parser_that_fails() -> None:

@@ -9,7 +9,7 @@ import pytest
 from discord.gateway import DiscordWebSocket
 
 from argus_exporter.cog import ClientExporter, attach
-from argus_exporter.discordpy import GatewayListener
+from argus_exporter.discordpy import ClientView, GatewayListener
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator
 from tests.clients import (
@@ -216,8 +216,11 @@ async def test_without_the_gateway_collector_only_what_a_shard_needs_takes_the_s
                 assert slow == ["READY"]
 
 
+@pytest.mark.parametrize("at_the_disconnect", [True, False], ids=["at the disconnect", "at a sample"])
 @pytest.mark.parametrize("make", [PlainBot, lambda: ShardedBot(shard_count=1)], ids=["Bot", "AutoShardedBot"])
-async def test_a_close_by_discord_is_seen_at_the_disconnect_where_discord_py_closes_nothing_itself(make: Any) -> None:
+async def test_a_close_by_discord_is_seen_where_discord_py_closes_nothing_itself(
+    make: Any, at_the_disconnect: bool
+) -> None:
     async with Simulator(guilds=2) as sim:
         bot = make()
         async with watched(bot) as exporter, logged_in(bot, sim):
@@ -230,7 +233,12 @@ async def test_a_close_by_discord_is_seen_at_the_disconnect_where_discord_py_clo
 
             assert disconnected() == {}
             socket._close_code = 4009  # type: ignore[attr-defined]
-            assert disconnected() == disconnected() == {("4009", "server"): 1}
+            if at_the_disconnect:
+                assert disconnected() == disconnected() == {("4009", "server"): 1}
+            else:
+                exporter.sample()
+                exporter.sample()
+                assert values(metrics, "discord_gateway_closes_total") == {("4009", "server"): 1}
             assert values(metrics, "discord_shard_outages_total") == {("0",): 1}
             assert counter_total(metrics, "argus_exporter_collector_errors_total") == 0
 
@@ -279,6 +287,7 @@ async def test_unloading_while_a_shard_waits_to_identify_leaves_it_to_go_on() ->
             async def unload() -> None:
                 await bot.waiting.wait()
                 await exporter.close()
+                assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("argus_exporter")]
                 bot.turn.set()
 
             unloading = asyncio.create_task(unload())
@@ -286,5 +295,66 @@ async def test_unloading_while_a_shard_waits_to_identify_leaves_it_to_go_on() ->
                 await unloading
                 assert not {"identify", "resume", "request_chunks"} & set(vars(bot.ws))
                 assert bot.ws._dispatch == bot.dispatch
-                assert not bot._listeners
                 assert counter_total(exporter.instruments, EVENTS) == 0
+
+
+async def test_a_websocket_that_is_left_for_another_is_closed_by_the_client_once_and_let_go() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = ShardedBot(shard_count=1)
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            shard = bot.get_shard(0)
+            assert shard is not None
+            left = shard._parent.ws
+            await shard._parent.reconnect()
+            assert values(exporter.instruments, "discord_gateway_closes_total") == {("none", "client"): 1}
+            assert values(exporter.instruments, "discord_shard_outages_total") == {("0",): 1}
+            assert left._dispatch == bot.dispatch
+            await left.close()
+            assert values(exporter.instruments, "discord_gateway_closes_total") == {("none", "client"): 1}
+
+
+async def test_the_heartbeats_are_kept_for_a_new_session_and_for_a_resumed_one() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with watched(bot) as exporter, logged_in(bot, sim):
+            new = exporter._view._sockets[0].keep_alive
+            assert new is bot.ws._keep_alive is not None
+            await sim.reconnect(0)
+            await until(lambda: value(exporter.instruments, SESSIONS, "0", "resume"))
+            resumed = exporter._view._sockets[0].keep_alive
+            assert resumed is bot.ws._keep_alive is not None
+            assert resumed is not new
+
+
+async def test_only_the_shard_whose_session_began_is_found_and_only_where_it_is_not_known() -> None:
+    async with Simulator(guilds=2, shards=2) as sim:
+        bot = ShardedBot(shard_count=2)
+        async with watched(bot) as exporter, logged_in(bot, sim, 2):
+            known, ready = exporter._view._sockets, value(exporter.instruments, EVENTS, "READY")
+            first, second = known[0], known.pop(1)
+            bot.dispatch("shard_connect", 0)
+            assert known == {0: first}
+            bot.dispatch("shard_connect", 1)
+            assert known[1].ws is second.ws
+            assert value(exporter.instruments, EVENTS, "READY") == ready + 1  # type: ignore[operator]
+            known[0] = second
+            bot.dispatch("shard_resumed", 0)
+            assert known[0].ws is first.ws
+
+
+async def test_somebody_else_who_waits_for_the_same_goes_on_waiting_after_the_close() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            async with watched(bot):
+                waiting = asyncio.create_task(bot.wait_for("disconnect", timeout=5))
+                await asyncio.sleep(0)
+                assert len(bot._listeners["disconnect"]) == 2
+            bot.dispatch("disconnect")
+            await waiting
+            assert not bot._listeners
+
+
+def test_shards_are_not_known_before_they_are_counted() -> None:
+    view = ClientView(ShardedBot(), lambda *_: None)
+    assert (view.shard_count(), list(view.shard_ids()), view.held_sockets()) == (None, [], [])
