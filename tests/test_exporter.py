@@ -46,8 +46,10 @@ async def test_it_can_start_again_after_it_was_closed_and_twice_is_once() -> Non
     for _ in range(2):
         await exporter.start()
         port = exporter.port
+        running = list(exporter._running)
         await exporter.start()
         assert exporter.port == port
+        assert exporter._running == running
         assert "argus_exporter_info" in await scrape(exporter)
         await exporter.close()
         await exporter.close()

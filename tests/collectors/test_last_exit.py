@@ -94,6 +94,20 @@ def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path, caplog:
     assert str(blocked) in message
 
 
+def test_what_comes_after_the_close_is_not_written(tmp_path: Path) -> None:
+    first, _ = process(tmp_path)
+    first.open(1, 0)
+    first.close()
+    first.note("fatal_close", "4004")
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text()) == {"reason": "closed", "code": "none"}
+
+
+def test_the_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
+    process(tmp_path / "not" / "there")[0].open(1, 0)
+    assert len(list((tmp_path / "not" / "there").iterdir())) == 1
+
+
 def test_off_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     exit_, _ = process("off")
