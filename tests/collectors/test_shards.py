@@ -88,10 +88,13 @@ async def test_each_kind_of_client_has_its_own_shards_and_the_bots_total(kind: A
             acks = values(metrics, "discord_shard_last_ack_timestamp_seconds")
             assert all(abs(time.time() - ack) < 10 for ack in acks.values())
             assert len(acks) == len(names)
-            assert values(metrics, "discord_shard_guilds") == {
+            guilds = {
                 (str(shard_id),): sum((guild.id >> 22) % kind.count == shard_id for guild in client.guilds)
                 for shard_id in kind.shards
             }
+            assert values(metrics, "discord_shard_guilds") == guilds
+            assert values(metrics, "discord_startup_guilds_expected") == guilds
+            assert values(metrics, "discord_startup_guilds_available") == guilds
             assert value(metrics, "discord_guilds") == len(client.guilds) == 16 * len(kind.shards) // kind.count
             assert value(metrics, "discord_shard_reconnect_queue") == (0 if len(names) > 1 else None)
 

@@ -126,6 +126,21 @@ async def test_following_is_not_disturbed_by_a_parser_that_fails() -> None:
             state.parsers["GUILD_CREATE"] = original
 
 
+async def test_a_parser_that_somebody_wrapped_is_not_followed_after_the_close() -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            state: Any = bot._connection
+            ledger = GuildLedger(bot, unguarded)
+            ledger.open(state)
+            ours = state.parsers["GUILD_DELETE"]
+            state.parsers["GUILD_DELETE"] = lambda data: ours(data)  # noqa: PLW0108
+            ledger.close()
+            state.parsers["GUILD_DELETE"]({"id": str(bot.guilds[0].id)})
+            assert len(bot.guilds) == 1
+            assert ledger.total == {0: 2}
+
+
 async def test_a_guild_that_is_left_while_starting_is_expected_no_more() -> None:
     async with Simulator(guilds=3) as sim:
         bot = PlainBot()

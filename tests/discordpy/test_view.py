@@ -200,7 +200,8 @@ async def test_what_parking_raises_does_not_reach_the_login() -> None:
             assert values(exporter.instruments, EVENTS) == sent_by_event(sim)
 
 
-async def test_without_the_gateway_collector_only_what_a_shard_needs_takes_the_slow_way() -> None:
+@pytest.mark.parametrize("without", [(), ("gateway",)], ids=["all collectors", "without the gateway's"])
+async def test_only_what_a_shard_needs_takes_the_slow_way(without: tuple[str, ...]) -> None:
     async with Simulator(guilds=2) as sim:
         bot, slow = PlainBot(), list[object]()
 
@@ -208,7 +209,7 @@ async def test_without_the_gateway_collector_only_what_a_shard_needs_takes_the_s
             def counted(self, event: object) -> None:
                 slow.append(event)
 
-        async with watched(bot, disable="gateway") as exporter:
+        async with watched(bot, disable=without) as exporter:
             exporter._view.listeners.append(Hearing())
             async with logged_in(bot, sim):
                 await sim.burst(50)
