@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import typing
 from typing import Any
 
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from argus_exporter import Exporter, SettingError, Settings, catalogue
 from argus_exporter.collectors import CLIENT_COLLECTORS, COLLECTORS, PROCESS_COLLECTORS
-from tests.clients import value
+from tests.clients import value, values
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ async def test_manual_mode_serves_the_process_and_the_loop_without_any_bot() -> 
         assert {"process_resident_memory_bytes", "discord_event_loop_lag_seconds", "argus_exporter_info"} <= names
         assert 'process_threads{bot="worker",cluster="b"}' in page
         assert "discord_shard" not in page
+        assert list(values(exporter.instruments, "argus_exporter_info").values()) == [1]
     assert exporter.port is None
 
 
@@ -75,6 +77,15 @@ async def test_a_server_that_cannot_start_is_counted_and_the_collectors_run() ->
         assert value(exporter.instruments, "argus_exporter_collector_errors_total", "exporter") == 1
         assert [type(collector) for collector in exporter._running] == list(PROCESS_COLLECTORS)
     assert exporter._running == []
+
+
+async def test_the_thread_of_the_user_s_registry_ends_with_the_exporter() -> None:
+    before = set(threading.enumerate())
+    async with Exporter(quiet(user_registry=True)) as exporter:
+        await scrape(exporter)
+        (thread,) = set(threading.enumerate()) - before
+    await asyncio.to_thread(thread.join, 5)
+    assert not thread.is_alive()
 
 
 async def test_settings_and_single_options_exclude_each_other() -> None:
@@ -174,7 +185,9 @@ async def test_what_is_closed_serves_nothing_that_is_no_longer_true() -> None:
         for running in (False, True, False, True):
             await (exporter.start() if running else exporter.close())
             async with session.get(url) as response:
-                assert (response.status, "process_threads" in await response.text()) == (
+                text = await response.text()
+                assert running or text == "503: the exporter is not running\n"
+                assert (response.status, "process_threads" in text) == (
                     200 if running else 503,
                     running,
                 )

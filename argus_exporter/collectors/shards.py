@@ -172,7 +172,6 @@ class ShardsCollector(Collector, GatewayListener):
         """Stop looking."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def sample(self) -> None:
         """Bring the gauges up to date: O(shards)."""

@@ -58,6 +58,17 @@ async def test_a_shard_that_has_no_sequence_yet_has_no_dispatches(monkeypatch: p
                 assert values(exporter.instruments, "argus_exporter_collector_errors_total") == {}
 
 
+async def test_attempts_that_fail_are_the_same_outage_by_the_public_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with by_the_public_way(bot, monkeypatch) as exporter, logged_in(bot, sim):
+            bot.dispatch("disconnect")
+            bot.dispatch("disconnect")
+            exporter.sample()
+            assert values(exporter.instruments, "discord_shard_outages_total") == {("0",): 1}
+            assert value(exporter.instruments, "discord_shard_status", "0") == 2
+
+
 async def test_it_says_once_that_it_falls_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
