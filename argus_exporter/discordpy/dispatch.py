@@ -125,4 +125,4 @@ def _is_of_discord(function: object) -> bool:
     """Whether a function stands in discord.py's own source, and was not patched by somebody."""
     code = getattr(function, "__code__", None)
     own = {discord.client.__file__, commands.bot.__file__}
-    return code is not None and code.co_filename in own and not hasattr(function, "__wrapped__")
+    return code is not None and code.co_filename in own

@@ -145,6 +145,7 @@ async def test_a_close_is_counted_once_with_its_code_and_initiator(
             # 1001 and 4009 end the session too: Discord answers the attempt to resume it with op 9
             gone = {("1000", "server"): 1} if code in {"1001", "4009"} else {}
             assert values(exporter.instruments, CLOSES) == {(code, initiator): 1, **gone}
+            assert values(exporter.instruments, "discord_shard_outages_total") == {("0",): 1}
 
 
 async def test_a_missed_ack_is_a_close_by_the_client() -> None:
