@@ -37,6 +37,8 @@ BEATING: dict[str, Any] = {"open": True, "interval": 40.0, "last_beat": 1000.0, 
         (5, ONLINE, BEATING, 1001, 0, True),
         (0, {}, {}, 1001, 0, False),
         (2, {**ONLINE, "connected": False}, BEATING, 1001, 0, False),
+        (2, {"launched": True}, BEATING, 1001, 0, False),
+        (4, {"launched": True, "connected": True}, BEATING, 1001, 0, False),
         (2, ONLINE, {**BEATING, "open": False}, 1001, 0, False),
         (6, {**ONLINE, "ready": False, "resuming": True}, BEATING, 1001, 0, False),
         (4, {**ONLINE, "ready": False}, BEATING, 1001, 0, False),
@@ -232,6 +234,9 @@ async def test_a_shard_that_starts_is_starting_and_one_not_launched_is_unknown()
                 await until(lambda: len(exporter._view.hearts()) == 2)
                 exporter.sample()
                 assert [value(exporter.instruments, STATUS, str(number)) for number in range(3)] == [3, 4, 0]
+                bot.dispatch("shard_ready", 2)  # which nobody saw begin
+                for name in ("discord_shard_last_dispatch_timestamp_seconds", "discord_shard_ready_seconds"):
+                    assert value(exporter.instruments, name, "2") is None
                 await asyncio.sleep(0.1)
                 turn.set()
 
