@@ -72,8 +72,8 @@ class Metric:
     :param help: one line that says what it counts, with its unit where the name does not say it.
     :param noun: the collector that owns it.
     :param labels: in the order in which handles are asked for.
-    :param series: how many label sets there can be at most, the one that is all ``other`` not counted; the product of
-        the labels' bounds if not given.
+    :param series: how many label sets there can be at most, those whose open labels are all ``other`` not counted; the
+        product of the labels' bounds if not given.
     """
 
     kind: ClassVar[Kind]
@@ -264,7 +264,30 @@ CLOSE_CODES: Final = (
 FATAL_CLOSE_CODES: Final = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
 """Close codes after which Discord does not let the session reconnect, and discord.py closes the whole client."""
 
-COLLECTORS: Final = ("gateway", "shards", "loop", "process", "exporter", "registry")
+INTERACTION_TYPES: Final = ("slash", "user", "message", "component", "modal", "autocomplete")
+"""Commands by how they are used (slash, menus of users and of messages), and Discord's other interaction types."""
+
+COMMAND_TYPES: Final = ("slash", "user", "message", "prefix")
+"""Ways to use a command. A hybrid command is slash or prefix, as it was used."""
+
+OUTCOMES: Final = ("ok", "user_error", "rejected", "bot_error", "discord_error", "cancelled", "not_found")
+"""How a command ended. Only bot_error and discord_error are anybody's fault but the user's."""
+
+HTTP_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""The methods of Discord's REST API."""
+
+HTTP_STATUSES: Final = (
+    *("200", "201", "202", "204", "206", "301", "302", "304", "307", "308"),
+    *("400", "401", "403", "404", "405", "409", "410", "413", "415", "422", "429"),
+    *("500", "501", "502", "503", "504", "520", "521", "522", "523", "524", "530"),
+    "error",
+)
+"""Statuses that Discord, its CDN and Cloudflare answer with; ``error`` where no answer came."""
+
+COLLECTORS: Final = (
+    *("gateway", "shards", "interactions", "commands", "rest", "cache", "tasks", "voice", "loop", "process", "errors"),
+    *("logs", "exporter", "registry"),
+)
 """Nouns that can stand in ``ARGUS_DISABLE`` or in the label ``collector``."""
 
 EVENT: Final = closed("event", GATEWAY_EVENTS, "Discord's names of gateway dispatches")
@@ -275,7 +298,21 @@ KIND: Final = closed("kind", ("identify", "resume"), "two ways to begin")
 COLLECTOR: Final = closed("collector", COLLECTORS, "the collectors of this package")
 METRIC: Final = Label("metric", 500, "families of this process")
 REASON: Final = closed("reason", ("closed", "fatal_close", "killed"), "what the state file can say")
-GENERATION: Final = closed("generation", ("0", "1", "2"), "CPython's generations")
+INTERACTION_TYPE: Final = closed("type", INTERACTION_TYPES, "Discord's types of interactions")
+COMMAND_TYPE: Final = closed("type", COMMAND_TYPES, "ways to use a command")
+OUTCOME: Final = closed("outcome", OUTCOMES, "the outcomes of a command")
+COMMAND: Final = Label("command", 175, "registered commands, the first used first; ARGUS_MAX_COMMANDS")
+ERROR: Final = Label("error", 200, "exception classes")
+METHOD: Final = closed("method", HTTP_METHODS, "HTTP's methods")
+ROUTE: Final = Label("route", 150, "templates of Discord's API, the first used first")
+STATUS: Final = closed("status", HTTP_STATUSES, "HTTP's statuses")
+SCOPE: Final = closed("scope", ("user", "global", "shared", "cloudflare"), "Discord's scopes, and Cloudflare")
+WAIT: Final = closed("reason", ("bucket", "global"), "discord.py's two kinds of locks")
+LOOP: Final = Label("loop", 100, "discord.ext.tasks loops, by Cog.method or module.function")
+LISTENED: Final = Label("event", 100, "names of events that the bot listens to")
+SOURCE: Final = closed("source", ("task", "thread", "excepthook"), "the three hooks of Python")
+LOGGER: Final = Label("logger", 50, "top-level loggers")
+LEVEL: Final = closed("level", ("WARNING", "ERROR", "CRITICAL"), "logging's levels")
 
 
 def _one(name: str) -> Label:
@@ -409,6 +446,205 @@ STARTUP_GUILDS_AVAILABLE: Final = Gauge(
     "discord_startup_guilds_available", "Guilds of that READY which have become available since.", "shards", (SHARD,)
 )
 
+# ---------------------------------------------------------------------------------------------- interactions
+
+INTERACTIONS_TOTAL: Final = Counter(
+    "discord_interactions_total", "Interactions received.", "interactions", (INTERACTION_TYPE,)
+)
+INTERACTIONS_HANDLED_TOTAL: Final = Counter(
+    "discord_interactions_handled_total",
+    "Interactions whose handler (command, view, modal) has ended, by how. Those that only an event listener answers "
+    "have no handler that could be seen.",
+    "interactions",
+    (INTERACTION_TYPE, OUTCOME),
+)
+INTERACTIONS_IN_FLIGHT: Final = Gauge(
+    "discord_interactions_in_flight", "Interactions received, neither answered nor expired.", "interactions"
+)
+INTERACTION_DELIVERY_SECONDS: Final = Histogram(
+    "discord_interaction_delivery_seconds",
+    "Created (by its id) to received, corrected by the measured clock skew.",
+    "interactions",
+    edges=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
+)
+INTERACTION_ACK_SECONDS: Final = Histogram(
+    "discord_interaction_ack_seconds",
+    "Received to the first response that Discord accepted, a defer included. Discord's deadline is 3 s after creation.",
+    "interactions",
+    (INTERACTION_TYPE,),
+    edges=(0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0),
+)
+INTERACTION_DURATION_SECONDS: Final = Histogram(
+    "discord_interaction_duration_seconds",
+    "Received to the end of its handler, failures too.",
+    "interactions",
+    (INTERACTION_TYPE,),
+    edges=(0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0, 900.0),
+)
+INTERACTION_DEADLINE_MISSED_TOTAL: Final = Counter(
+    "discord_interaction_deadline_missed_total",
+    "Interactions without a response within 3 s of their creation, corrected by the clock skew, whatever came later.",
+    "interactions",
+    (INTERACTION_TYPE,),
+)
+INTERACTIONS_UNANSWERED_TOTAL: Final = Counter(
+    "discord_interactions_unanswered_total",
+    "Interactions that nothing tried to answer at all. They have missed the deadline too.",
+    "interactions",
+    (INTERACTION_TYPE,),
+)
+INTERACTION_ACK_FAILURES_TOTAL: Final = Counter(
+    "discord_interaction_ack_failures_total",
+    "Responses to interactions that Discord refused: 404 is too late (10062), 400 mostly a second one (40060).",
+    "interactions",
+    (STATUS,),
+)
+INTERACTIONS_EVICTED_TOTAL: Final = Counter(
+    "argus_exporter_interactions_evicted_total",
+    "Interactions no longer followed because too many were open at once; their answers are not timed.",
+    "interactions",
+    (INTERACTION_TYPE,),
+)
+
+# ---------------------------------------------------------------------------------------------- commands
+
+COMMANDS_TOTAL: Final = Counter(
+    "discord_commands_total",
+    "Commands that ended, by outcome. Error ratios count bot_error and discord_error alone.",
+    "commands",
+    (COMMAND, COMMAND_TYPE, OUTCOME),
+    series=800,
+)
+COMMAND_DURATION_SECONDS: Final = Histogram(
+    "discord_command_duration_seconds",
+    "Receipt of the interaction or message to the end of the command, failures too.",
+    "commands",
+    (COMMAND_TYPE,),
+    edges=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 120.0),
+)
+COMMAND_DURATION_BY_COMMAND_SECONDS: Final = Histogram(
+    "discord_command_duration_by_command_seconds",
+    "The same by command, in few buckets.",
+    "commands",
+    (COMMAND,),
+    edges=(0.25, 1.0, 3.0, 10.0),
+)
+COMMAND_ERRORS_TOTAL: Final = Counter(
+    "discord_command_errors_total",
+    "Exceptions that ended commands, by the class of the cause (not of discord.py's wrapper).",
+    "commands",
+    (COMMAND, ERROR),
+    series=500,
+)
+COMMANDS_IN_FLIGHT: Final = Gauge("discord_commands_in_flight", "Commands that run now.", "commands")
+COMMANDS_REGISTERED: Final = Gauge(
+    "discord_commands_registered",
+    "Commands of the bot, groups not counted, subcommands counted; a hybrid command once for each way to use it.",
+    "commands",
+    (COMMAND_TYPE,),
+)
+
+# ---------------------------------------------------------------------------------------------- rest
+
+HTTP_REQUESTS_TOTAL: Final = Counter(
+    "discord_http_requests_total",
+    "Attempts as they went over the wire: retries, webhooks, interaction responses and CDN reads too.",
+    "rest",
+    (METHOD, ROUTE, STATUS),
+    series=1500,
+)
+HTTP_REQUEST_DURATION_SECONDS: Final = Histogram(
+    "discord_http_request_duration_seconds",
+    "One attempt, from sending it to the headers of its response.",
+    "rest",
+    (METHOD, ROUTE),
+    series=300,
+    edges=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+HTTP_WAIT_SECONDS: Final = Histogram(
+    "discord_http_wait_seconds",
+    "How long discord.py held a request back: for its bucket (each request, 0 included), or for the global limit "
+    "(those that met it).",
+    "rest",
+    (WAIT,),
+    edges=(0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+HTTP_RATE_LIMITED_TOTAL: Final = Counter(
+    "discord_http_rate_limited_total", "Responses 429, by whose limit it was.", "rest", (SCOPE,)
+)
+HTTP_INVALID_REQUESTS_TOTAL: Final = Counter(
+    "discord_http_invalid_requests_total",
+    "401, 403, and 429 whose scope is not shared, as Discord counts them: 10,000 in 10 minutes ban the IP address.",
+    "rest",
+)
+HTTP_REQUESTS_IN_FLIGHT: Final = Gauge(
+    "discord_http_requests_in_flight", "Attempts that were sent and have no response yet.", "rest"
+)
+HTTP_GLOBAL_RATE_LIMITED: Final = Gauge(
+    "discord_http_global_rate_limited",
+    "1 while discord.py holds all requests back for the global limit, else 0.",
+    "rest",
+)
+HTTP_BUCKETS: Final = Gauge("discord_http_buckets", "Rate-limit buckets that discord.py keeps.", "rest")
+API_CLOCK_SKEW_SECONDS: Final = Gauge(
+    "discord_api_clock_skew_seconds",
+    "Own clock minus Discord's, from the Date of its responses; absent before the first.",
+    "rest",
+)
+
+# ---------------------------------------------------------------------------------------------- cache
+
+MEMBERS: Final = Gauge(
+    "discord_members",
+    "Members of this process' guilds as Discord counts them; one in two guilds counts twice.",
+    "cache",
+)
+CACHED_USERS: Final = Gauge("discord_cached_users", "Users in discord.py's cache.", "cache")
+CACHED_MESSAGES: Final = Gauge("discord_cached_messages", "Messages in discord.py's cache.", "cache")
+VIEWS: Final = Gauge("discord_views", "Views that wait for interactions; without a timeout, for ever.", "cache")
+MODALS: Final = Gauge("discord_modals", "Modals that wait for being submitted.", "cache")
+
+# ---------------------------------------------------------------------------------------------- tasks
+
+TASK_LOOP_RUNNING: Final = Gauge(
+    "discord_task_loop_running", "1 while the discord.ext.tasks loop runs, else 0.", "tasks", (LOOP,)
+)
+TASK_LOOP_DEAD: Final = Gauge(
+    "discord_task_loop_dead", "1 where an exception has ended the loop, else 0.", "tasks", (LOOP,)
+)
+TASK_LOOP_RETRYING: Final = Gauge(
+    "discord_task_loop_retrying",
+    "1 while the loop's last iteration has failed and discord.py tries it again, for ever if need be, else 0.",
+    "tasks",
+    (LOOP,),
+)
+TASK_LOOP_INTERVAL_SECONDS: Final = Gauge(
+    "discord_task_loop_interval_seconds",
+    "From one iteration's start to the next's, as set; to the next time of day where times are set.",
+    "tasks",
+    (LOOP,),
+)
+TASK_LOOP_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = Gauge(
+    "discord_task_loop_last_success_timestamp_seconds",
+    "End of the last iteration that did not fail; absent before the first.",
+    "tasks",
+    (LOOP,),
+)
+TASK_LOOP_ITERATIONS_TOTAL: Final = Counter(
+    "discord_task_loop_iterations_total", "Iterations that ended, failed ones included.", "tasks", (LOOP,)
+)
+TASK_LOOP_FAILURES_TOTAL: Final = Counter(
+    "discord_task_loop_failures_total", "Iterations that ended with an exception.", "tasks", (LOOP,)
+)
+TASK_LOOP_OVERRUNS_TOTAL: Final = Counter(
+    "discord_task_loop_overruns_total", "Iterations that took longer than the interval.", "tasks", (LOOP,)
+)
+
+# ---------------------------------------------------------------------------------------------- voice
+
+VOICE_CONNECTIONS: Final = Gauge("discord_voice_connections", "Voice clients of this process.", "voice")
+VOICE_PLAYING: Final = Gauge("discord_voice_playing", "Voice clients that play audio now.", "voice")
+
 # ---------------------------------------------------------------------------------------------- loop
 
 EVENT_LOOP_LAG_SECONDS: Final = Histogram(
@@ -441,6 +677,42 @@ PROCESS_MAX_FDS: Final = Gauge(
     "process_max_fds", "Limit of open file descriptors; absent where there is none.", "process"
 )
 PROCESS_THREADS: Final = Gauge("process_threads", "Threads of the operating system in the process.", "process")
+
+# ---------------------------------------------------------------------------------------------- errors
+
+EVENT_ERRORS_TOTAL: Final = Counter(
+    "discord_event_errors_total", "Exceptions in the bot's event listeners.", "errors", (LISTENED,)
+)
+EVENT_LISTENER_SECONDS: Final = Histogram(
+    "discord_event_listener_seconds",
+    "How long the bot's event listeners took, from their first step to their end.",
+    "errors",
+    (LISTENED,),
+    edges=(0.01, 0.1, 1.0, 10.0),
+)
+UNHANDLED_ERRORS_TOTAL: Final = Counter(
+    "discord_unhandled_errors_total",
+    "Exceptions that nothing handled: of tasks and callbacks of the event loop, of threads, of the interpreter.",
+    "errors",
+    (SOURCE,),
+)
+ERROR_LOG_WRITTEN_TOTAL: Final = Counter(
+    "argus_exporter_error_log_written_total", "Lines written to the error log.", "errors"
+)
+ERROR_LOG_SUPPRESSED_TOTAL: Final = Counter(
+    "argus_exporter_error_log_suppressed_total",
+    "Errors left out of the error log: the same within a minute, more than 30 a minute, or not writable.",
+    "errors",
+)
+
+# ---------------------------------------------------------------------------------------------- logs
+
+LOG_RECORDS_TOTAL: Final = Counter(
+    "discord_log_records_total",
+    "Log records at WARNING and above, by the first word of the logger's name.",
+    "logs",
+    (LOGGER, LEVEL),
+)
 
 # ---------------------------------------------------------------------------------------------- exporter
 

@@ -23,7 +23,7 @@ from argus_exporter.settings import Settings
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from argus_exporter.discordpy import ClientView
 
@@ -117,7 +117,7 @@ class Exporter:
             await stack.aclose()
 
     def _make(self, kinds: Iterable[type[Collector]], client: ClientView | None = None) -> list[Collector]:
-        context = Context(self.instruments, self.settings, client)
+        context = Context(self.instruments, self.settings, client, self.capture_error)
         return [kind(context) for kind in kinds if kind.noun not in self.settings.disable]
 
     def _run(self, collectors: Iterable[Collector]) -> None:
@@ -147,6 +147,9 @@ class Exporter:
             self.note_error(noun, error)
 
     # ------------------------------------------------------------------------------------- at work
+
+    def capture_error(self, error: BaseException, context: Mapping[str, str] | None = None) -> None:
+        """Write an exception to the error log, with what is known of where it came from. Never raises."""
 
     def sample(self) -> None:
         """Bring every gauge up to date: O(shards), on the event loop's thread. Never raises."""

@@ -110,8 +110,9 @@ class Family(Generic[Cell]):
     def labels(self, *values: str) -> Cell:
         """Find the cell of these label values, or make it if it is new.
 
-        What is beyond a label's bound, or not among its known values, folds into ``other``, and so does a label set
-        beyond the bound of the family; ``argus_exporter_label_overflow_total`` counts it at each call. What Prometheus
+        What is beyond a label's bound, or not among its known values, folds into ``other``; in a label set beyond the
+        bound of the family, so do all labels but the closed ones. ``argus_exporter_label_overflow_total`` counts it at
+        each call. What Prometheus
         could not read (NUL, lone surrogates) is replaced. A label that is also a constant label has the value of that.
 
         :raises ValueError: if the number of values is not that of the metric's labels.
@@ -149,7 +150,11 @@ class Family(Generic[Cell]):
         key = tuple(self._admit(position, value) for position, value in enumerate(values))
         if key in self.cells or len(self.cells) < self.metric.series:
             return key
-        return tuple(self._shadowed.get(position, OTHER) for position in range(len(key)))
+        # what a closed label says is kept: a failure beyond the bound is still seen to be one
+        return tuple(
+            value if position in self._shadowed or self.metric.labels[position].values else OTHER
+            for position, value in enumerate(key)
+        )
 
     def _admit(self, position: int, value: str) -> str:
         label, known = self.metric.labels[position], self._known[position]

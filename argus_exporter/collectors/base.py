@@ -8,9 +8,15 @@ import typing
 from typing import ClassVar
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from argus_exporter.discordpy import ClientView
     from argus_exporter.instruments import Instruments
     from argus_exporter.settings import Settings
+
+
+def _report_to_nobody(error: BaseException, context: Mapping[str, str]) -> None:
+    """Where there is no error log."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,11 +24,13 @@ class Context:
     """What a collector is given.
 
     :param client: the discord.py client as seen through :mod:`argus_exporter.discordpy`; None in manual mode.
+    :param report: takes an exception of the bot's, with what is known of where it came from, to the error log.
     """
 
     instruments: Instruments
     settings: Settings
     client: ClientView | None = None
+    report: Callable[[BaseException, Mapping[str, str]], None] = _report_to_nobody
 
 
 class Collector(abc.ABC):

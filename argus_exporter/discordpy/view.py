@@ -28,6 +28,8 @@ if typing.TYPE_CHECKING:
 
     from discord.gateway import DiscordWebSocket
 
+    from argus_exporter.discordpy.parts import Part
+
 _SESSIONS: Final = {"READY": "identify", "RESUMED": "resume"}
 
 _log: Final = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class ClientView:
         self.events: dict[str, CounterCell] = {name: CounterCell() for name in GATEWAY_EVENTS if name not in _SESSIONS}
         self.shard_cell: Callable[[int], CounterCell] | None = None
         self.guilds = GuildLedger(client, self.guard)
+        self.parts: tuple[Part[Any], ...] = ()
         self._errors = errors
         self._short_circuit = short_circuit
         self._patches = Patches()
@@ -110,9 +113,14 @@ class ClientView:
             _log.warning(
                 "discord.py %s has no _update_references: counting events by the public way", discord.__version__
             )
-            return
-        self._hook(state, original)
-        self.guilds.open(state)
+        else:
+            self._hook(state, original)
+            self.guilds.open(state)
+        for part in self._wanted():
+            self.guard(part.noun, part.open, state)
+
+    def _wanted(self) -> list[Part[Any]]:
+        return [part for part in self.parts if part.wanted]
 
     def _hook(self, state: object, original: Callable[[DiscordWebSocket], object]) -> None:
         def update_references(ws: DiscordWebSocket) -> None:
@@ -127,6 +135,8 @@ class ClientView:
 
     def park(self) -> None:
         """Begin what needs the client's loop. Call it on that loop, after login."""
+        for part in self._wanted():
+            self.guard(part.noun, part.park)
         if not self.hooked:
             Fallback(self).start()
             return
@@ -139,6 +149,8 @@ class ClientView:
     async def close(self) -> None:
         """Give everything back. Websockets go on as if we had never been there."""
         self.hooked = False
+        for part in reversed(self._wanted()):
+            self.guard(part.noun, part.close)
         self.guilds.close()
         self._patches.close()
         for socket in self._sockets.values():
