@@ -91,7 +91,8 @@ ALLOWED = {
     "metrics_path": "a path such as /metrics, of letters, digits and . _ ~ - /",
     "bot": "printable text of at most 128 characters",
     "cluster": "printable text of at most 128 characters",
-    "disable": "nouns out of gateway, shards, loop, process, with commas between",
+    "disable": "nouns out of gateway, shards, interactions, commands, rest, cache, tasks, voice, loop, process, errors, "
+    "logs, with commas between",
     "user_registry": "on or off",
     "short_circuit": "on or off",
     "stall_seconds": "seconds from 0.05 to 3600",
@@ -389,4 +390,5 @@ def test_the_defaults_are_shown_as_they_would_be_set() -> None:
 
 def test_the_names_of_the_variables_are_those_of_the_arguments() -> None:
     assert variable_of("metrics_path") == "ARGUS_METRICS_PATH"
-    assert set(DISABLEABLE) == {"gateway", "shards", "loop", "process"}
+    rooms = {"gateway", "shards", "interactions", "commands", "rest", "cache", "tasks", "voice", "loop", "process"}
+    assert set(DISABLEABLE) == rooms | {"errors", "logs"}
