@@ -39,7 +39,7 @@ format: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-reference: $(READY) ## write the tables of metrics and settings in README.md anew
+reference: $(READY) ## write the generated tables in README.md anew
 	$(BIN)/python -m argus_exporter.reference
 
 bench: $(READY) ## measure what the exporter costs a bot

@@ -1,4 +1,4 @@
-"""The tables of metrics and settings in README.md, generated from the catalogue and from ``Settings``.
+"""The tables in README.md: metrics, settings, and what is read of discord.py's insides, generated from the source.
 
 ``python -m argus_exporter.reference`` writes them, with ``--check`` it says whether they are old.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import re
 import sys
@@ -20,6 +21,9 @@ if typing.TYPE_CHECKING:
     from collections.abc import Sequence
 
 README: Final = Path(__file__).parent.parent / "README.md"
+INSIDES: Final = Path(__file__).parent / "discordpy" / "__init__.py"
+"""Read, not imported: the tables need no discord.py."""
+
 COMMAND: Final = "python -m argus_exporter.reference"
 SHORT_LIST: Final = 8
 """A closed label of up to so many values is shown with them, a longer one with their number."""
@@ -40,12 +44,26 @@ def settings_text() -> str:
     return _table(("variable", "default", "meaning"), rows)
 
 
+def insides_text() -> str:
+    """Return the table of discord.py's private attributes, from the docstring of the package that reads them."""
+    text = ast.get_docstring(ast.parse(INSIDES.read_text(encoding="utf-8"))) or ""
+    _, head, body, _ = re.split(r"^=+ +=+$", text, flags=re.MULTILINE)
+    second = head.strip("\n").index("without")
+    rows: list[tuple[str, str]] = []
+    for line in body.strip("\n").split("\n"):
+        cells = (line[:second].strip(), line[second:].strip())
+        before = rows.pop() if line.startswith(" ") else ("", "")
+        rows.append((f"{before[0]} {cells[0]}".strip(), f"{before[1]} {cells[1]}".strip()))
+    return _table(("read or replaced", "without it"), rows).replace("``", "`")
+
+
 def with_tables(text: str) -> str:
     """Put the tables between their markers; where there are none, at the end, with a heading.
 
     :raises ValueError: if a marker has no partner, or stands there twice.
     """
-    for name, table in (("metrics", metrics_text()), ("settings", settings_text())):
+    tables = (("metrics", metrics_text()), ("settings", settings_text()), ("insides", insides_text()))
+    for name, table in tables:
         text = _with_section(text, name, table)
     return text
 
@@ -67,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the tables of metrics and settings in README.md.")
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the generated tables in README.md.")
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if the tables are old")
     parser.add_argument(
         "readme", nargs="?", type=Path, default=README, help="the file, the project's README.md if left out"

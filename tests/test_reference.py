@@ -11,7 +11,7 @@ import typing
 import pytest
 
 from argus_exporter.catalogue import METRICS
-from argus_exporter.reference import COMMAND, README, main, metrics_text, settings_text, with_tables
+from argus_exporter.reference import COMMAND, README, insides_text, main, metrics_text, settings_text, with_tables
 from argus_exporter.settings import Settings, variable_of
 
 if typing.TYPE_CHECKING:
@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
 
 EMPTY = (
     "# Title\n\n<!-- metrics:start -->\nold\n<!-- metrics:end -->\n\n"
-    "prose\n\n<!-- settings:start --><!-- settings:end -->\n"
+    "prose\n\n<!-- settings:start --><!-- settings:end -->\n<!-- insides:start --><!-- insides:end -->\n"
 )
 
 
@@ -66,9 +66,23 @@ def test_every_setting_is_told_with_its_default_and_meaning() -> None:
     ]
 
 
+def test_each_private_attribute_is_told_in_one_row_with_what_is_left_without_it() -> None:
+    lines = insides_text().split("\n")
+    assert lines[:2] == ["| read or replaced | without it |", "| --- | --- |"]
+    assert "| `DiscordWebSocket._keep_alive` | no ACK times; the latency is public |" in lines
+    assert (
+        "| `ShardInfo._parent` | shards that are connected at the load are seen from their next websocket on |" in lines
+    )
+    assert all(line.startswith("| `") and not line.endswith("|  |") for line in lines[2:])
+    insides = (README.parent / "argus_exporter" / "discordpy" / "__init__.py").read_text()
+    assert insides.count("\n``") == len(lines) - 2
+
+
 def test_tables_have_a_head_and_a_rule() -> None:
     assert settings_text().startswith("| variable | default | meaning |\n| --- | --- | --- |\n| `ARGUS_HOST`")
-    assert metrics_text().count("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n| `") == 5
+    assert metrics_text().count("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n| `") == len(
+        {metric.noun for metric in METRICS}
+    )
 
 
 def test_a_bar_in_a_text_does_not_end_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +97,7 @@ def test_only_what_is_between_the_markers_changes() -> None:
     assert outside == EMPTY.replace("\nold\n", "")
     assert f"<!-- metrics:start -->\n{metrics_text()}\n<!-- metrics:end -->" in written
     assert f"<!-- settings:start -->\n{settings_text()}\n<!-- settings:end -->" in written
+    assert f"<!-- insides:start -->\n{insides_text()}\n<!-- insides:end -->" in written
     assert with_tables(written) == written
 
 
@@ -90,7 +105,8 @@ def test_sections_are_put_at_the_end_where_there_are_no_markers() -> None:
     written = with_tables("# Title\n\nprose\n\n\n")
     assert written.startswith("# Title\n\nprose\n\n## Metrics\n\n<!-- metrics:start -->\n")
     assert "<!-- metrics:end -->\n\n## Settings\n\n<!-- settings:start -->\n" in written
-    assert written.endswith("<!-- settings:end -->\n")
+    assert "<!-- settings:end -->\n\n## Insides\n\n<!-- insides:start -->\n" in written
+    assert written.endswith("<!-- insides:end -->\n")
     assert with_tables(written) == written
 
 
