@@ -34,6 +34,7 @@ class ClientExporter(Exporter):
         self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
         self._watching = self._following = False
         self._patches = Patches()
+        self._loops.client = client
         self._watchers = self._make(CLIENT_COLLECTORS, self._view)
 
     def open(self) -> None:
@@ -43,7 +44,7 @@ class ClientExporter(Exporter):
         """
         self._view.open()
 
-    async def watch(self) -> None:
+    async def watch_client(self) -> None:
         """Start what needs the client's loop: now, or when the client has logged in. Call it on that loop.
 
         Needs :meth:`start` before it. Once is enough.
@@ -68,7 +69,7 @@ class ClientExporter(Exporter):
             if self._following:
                 await self.start()
             await original(*arguments, **named)
-            await self.watch()
+            await self.watch_client()
 
         return login
 
@@ -107,12 +108,16 @@ class ArgusExporter(commands.Cog):
         """The settings in force."""
         return self.exporter.settings
 
+    def watch(self, loop: object, name: str | None = None) -> None:
+        """Follow a ``discord.ext.tasks`` loop that is not found by itself: see :meth:`Exporter.watch`."""
+        self.exporter.watch(loop, name)
+
     async def cog_load(self) -> None:
         """Open everything; what the world refuses (a port in use) is tried again and does not fail the load."""
         self.exporter.open()
         try:
             await self.exporter.start()
-            await self.exporter.watch()
+            await self.exporter.watch_client()
         except BaseException:
             await self.exporter.close()
             raise
@@ -156,7 +161,7 @@ class _AttachedExporter(ClientExporter):
 
     async def _start_all(self) -> None:
         await self.start()
-        await self.watch()
+        await self.watch_client()
 
     def _closing(self, original: Any) -> Any:
         async def close(*arguments: Any, **named: Any) -> None:

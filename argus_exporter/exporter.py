@@ -15,6 +15,7 @@ from aiohttp import web
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.discordpy import Loops
 from argus_exporter.exposition.page import Page
 from argus_exporter.exposition.registry import RegistryCollector
 from argus_exporter.exposition.server import Server
@@ -65,6 +66,7 @@ class Exporter:
         self._server = Server(self.settings, self._page.handler)
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
+        self._loops = Loops(self.note_error)
         self._collectors = self._make(PROCESS_COLLECTORS)
 
     # ------------------------------------------------------------------------------------- what users ask for
@@ -82,6 +84,18 @@ class Exporter:
         if self._stack is None:
             return web.Response(status=503, text="503: the exporter is not running\n")
         return await self._page.handler(request)
+
+    def watch(self, loop: object, name: str | None = None) -> None:
+        """Follow a ``discord.ext.tasks`` loop that is not found by itself, at any time, without a bot too.
+
+        Found are those of Cogs, of the client, and of the modules of extensions, Cogs, the client and ``__main__``.
+        The loop is held weakly: whoever runs it keeps it.
+
+        :param name: as it stands in the label ``loop``; a programmer's word, never an id. ``Class.method`` or
+            ``module.function`` where not given.
+        :raises TypeError: if it is no loop of ``discord.ext.tasks``.
+        """
+        self._loops.watch(loop, name)
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -117,7 +131,7 @@ class Exporter:
             await stack.aclose()
 
     def _make(self, kinds: Iterable[type[Collector]], client: ClientView | None = None) -> list[Collector]:
-        context = Context(self.instruments, self.settings, client, self.capture_error)
+        context = Context(self.instruments, self.settings, client, self.capture_error, self._loops)
         return [kind(context) for kind in kinds if kind.noun not in self.settings.disable]
 
     def _run(self, collectors: Iterable[Collector]) -> None:

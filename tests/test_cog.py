@@ -371,14 +371,14 @@ async def test_watching_twice_is_once_and_after_a_close_it_can_begin_again() -> 
         client = PlainClient()
         async with logged_in(client, sim):
             exporter = argus_exporter.ClientExporter(client)
-            await exporter.watch()
+            await exporter.watch_client()
             assert not client._listeners
             for count in (1, 2):
                 exporter.open()
                 await exporter.start()
-                await exporter.watch()
+                await exporter.watch_client()
                 parked = {name: len(waiters) for name, waiters in client._listeners.items()}
-                await exporter.watch()
+                await exporter.watch_client()
                 assert {name: len(waiters) for name, waiters in client._listeners.items()} == parked
                 await sim.message("hi", guild=0)
                 await until(lambda count=count: value(exporter.instruments, EVENTS, "MESSAGE_CREATE") == count)
@@ -393,7 +393,7 @@ async def test_watching_before_login_twice_follows_the_login_once() -> None:
         exporter = argus_exporter.attach(client)
         followed = client.login
         await exporter.start()
-        await exporter.watch()
+        await exporter.watch_client()
         assert client.login is followed
         async with logged_in(client, sim):
             assert 'discord_shard_status{shard="0"} 3' in await scrape(exporter.port)

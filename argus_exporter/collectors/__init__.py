@@ -9,8 +9,9 @@ from argus_exporter.collectors.gateway import GatewayCollector
 from argus_exporter.collectors.loop import LoopCollector
 from argus_exporter.collectors.process import ProcessCollector
 from argus_exporter.collectors.shards import ShardsCollector
+from argus_exporter.collectors.tasks import TasksCollector
 
-PROCESS_COLLECTORS: Final[tuple[type[Collector], ...]] = (LoopCollector, ProcessCollector)
+PROCESS_COLLECTORS: Final[tuple[type[Collector], ...]] = (LoopCollector, ProcessCollector, TasksCollector)
 """What needs no client: they run in manual mode too."""
 
 CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (GatewayCollector, ShardsCollector)

@@ -10,7 +10,7 @@ from typing import ClassVar
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from argus_exporter.discordpy import ClientView
+    from argus_exporter.discordpy import ClientView, Loops
     from argus_exporter.instruments import Instruments
     from argus_exporter.settings import Settings
 
@@ -24,6 +24,7 @@ class Context:
     """What a collector is given.
 
     :param client: the discord.py client as seen through :mod:`argus_exporter.discordpy`; None in manual mode.
+    :param loops: the ``discord.ext.tasks`` loops, which manual mode has too; None where nobody asks for them.
     :param report: takes an exception of the bot's, with what is known of where it came from, to the error log.
     """
 
@@ -31,6 +32,7 @@ class Context:
     settings: Settings
     client: ClientView | None = None
     report: Callable[[BaseException, Mapping[str, str]], None] = _report_to_nobody
+    loops: Loops | None = None
 
 
 class Collector(abc.ABC):

@@ -20,13 +20,16 @@ read or replaced                                    without it
                                                     websocket on
 ``AutoShardedClient.__queue``                       the length of the queue is absent
 ``Client._listeners``                               the dispatch is never skipped
+``tasks.Loop.coro``                                 iterations are not counted; a loop's state is public
+``tasks.Loop._last_iteration``                      the interval between times of day is absent
 ==================================================  =================================================================
 """
 
 from __future__ import annotations
 
+from argus_exporter.discordpy.loops import Followed, Loops
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import Heart, is_fatal
 from argus_exporter.discordpy.view import ClientView, GatewayListener, SessionStartLimit
 
-__all__ = ("ClientView", "GatewayListener", "Heart", "Patches", "SessionStartLimit", "is_fatal")
+__all__ = ("ClientView", "Followed", "GatewayListener", "Heart", "Loops", "Patches", "SessionStartLimit", "is_fatal")

@@ -130,7 +130,7 @@ async def test_a_session_that_begins_while_the_server_opens_is_found() -> None:
             bot.turn.set()
             await bot.wait_until_ready()
             await exporter.start()
-            await exporter.watch()
+            await exporter.watch_client()
             return exporter
 
         loading = asyncio.create_task(load())
