@@ -16,6 +16,7 @@ import discord
 from discord.http import Route
 
 from argus_exporter.catalogue import GATEWAY_EVENTS
+from argus_exporter.discordpy.commands import Commands
 from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
 from argus_exporter.discordpy.guilds import GuildLedger
@@ -90,7 +91,8 @@ class ClientView:
         self.events: dict[str, CounterCell] = {name: CounterCell() for name in GATEWAY_EVENTS if name not in _SESSIONS}
         self.shard_cell: Callable[[int], CounterCell] | None = None
         self.guilds = GuildLedger(client, self.guard)
-        self.parts: tuple[Part[Any], ...] = ()
+        self.commands = Commands(self)
+        self.parts: tuple[Part[Any], ...] = (self.commands,)
         self._errors = errors
         self._short_circuit = short_circuit
         self._patches = Patches()

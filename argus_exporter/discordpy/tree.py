@@ -1,0 +1,151 @@
+"""App commands: their end is that of ``CommandTree._call``, whatever their error handlers do."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import typing
+import weakref
+from typing import Any, Final
+
+import discord
+
+from argus_exporter.discordpy.outcomes import BOT_ERROR, OK, outcome_of
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argus_exporter.discordpy.commands import Commands
+
+_TYPES: Final = {2: "user", 3: "message"}
+"""The types of app commands as Discord numbers them; what else is called is a slash command."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class TreeCommands:
+    """Hooks the command tree: its ``_call``, and ``on_error`` around whatever is there when a command begins.
+
+    :ivar tree: the client's command tree; None while there is none.
+    :ivar degraded: whether there is no ``_call``; then the public ``on_error`` and ``app_command_completion`` tell.
+    """
+
+    def __init__(self, commands: Commands) -> None:
+        self.tree: Any = None
+        self.degraded = False
+        self._commands = commands
+        self._guard = commands.view.guard
+        self._state: Any = None
+        self._parked = False
+        self._around: Callable[..., Any] | None = None
+        self._ours: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+
+    def open(self, state: Any) -> None:
+        """Hook the tree, and look at each receipt whether there is another."""
+        self._state = state
+        self._commands.view.interactions.before.append(self.check)
+        self.check()
+
+    def park(self) -> None:
+        """Hear of what completes where that is all there is to hear."""
+        self._parked = True
+        if self.degraded:
+            self._commands.view.on("app_command_completion", self._completed)
+
+    def check(self) -> None:
+        """Hook the client's command tree if it is new."""
+        tree = getattr(self._state, "_command_tree", None)
+        if tree is not None and tree is not self.tree:
+            self.tree = tree
+            self._hook(tree)
+        elif self.degraded:
+            self._keep_around(tree)
+
+    def _hook(self, tree: Any) -> None:
+        original = getattr(tree, "_call", None)
+        if callable(original):
+            self._commands.patches.set(tree, "_call", self._calling(tree, original))
+        elif not self.degraded:
+            self.degraded = True
+            _log.warning("discord.py %s has no CommandTree._call: following by the public way", discord.__version__)
+            if self._parked:
+                self.park()
+        self._keep_around(tree)
+
+    def _keep_around(self, tree: Any) -> None:
+        """Wrap ``on_error`` if the user has replaced it; theirs is what is given back at the end."""
+        original = tree.on_error
+        if original is not self._around and original not in self._ours:
+            self._around = self._erring(original)
+            self._ours.add(self._around)
+            self._commands.patches.set(tree, "on_error", self._around)
+
+    def _erring(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        async def on_error(interaction: Any, error: Any, *more: Any, **named: Any) -> Any:
+            self._guard("commands", self.fail, interaction, error)
+            return await original(interaction, error, *more, **named)
+
+        return on_error
+
+    def _calling(self, tree: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(interaction: Any, *more: Any, **named: Any) -> Any:
+            self._guard("commands", self._begin, tree, interaction)
+            try:
+                result = await original(interaction, *more, **named)
+            except BaseException as error:
+                self._guard("commands", self._end, interaction, error)
+                raise
+            self._guard("commands", self._end, interaction)
+            return result
+
+        return call
+
+    # ------------------------------------------------------------------------------------- one command
+
+    def _begin(self, tree: Any, interaction: Any) -> None:
+        if not self._commands.active:
+            return
+        self._keep_around(tree)
+        if interaction.type is not discord.InteractionType.autocomplete:
+            self._begin_at(interaction, time.perf_counter())
+
+    def _begin_at(self, interaction: Any, now: float) -> None:
+        receipt = self._commands.view.interactions.receipt_of(interaction.id)
+        received = now if receipt is None else receipt.received
+        self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), received, receipt)
+
+    def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
+        if not self._commands.active:
+            return
+        if interaction.type is discord.InteractionType.autocomplete:
+            self._commands.view.interactions.end(interaction.id, _autocompleted(interaction, raised))
+            return
+        run = self._commands.take(interaction)
+        if run is not None:
+            # no exception, and yet it failed: interaction_check said no
+            silent = "rejected" if interaction.command_failed else OK
+            command = interaction.command
+            name = None if command is None else command.qualified_name
+            outcome = self._commands.end(run, name, raised, silent)
+            self._commands.view.interactions.end(interaction.id, outcome)
+
+    def fail(self, interaction: Any, error: BaseException) -> None:
+        """discord.py tells of a command's error, which by the public way is its end too."""
+        if self.degraded:
+            self._completed(interaction, error=error)
+        else:
+            self._commands.fail(interaction, error)
+
+    def _completed(self, interaction: Any, *_: object, error: BaseException | None = None) -> None:
+        self._begin_at(interaction, math.nan)
+        self._end(interaction, error)
+
+
+def _autocompleted(interaction: Any, raised: BaseException | None) -> str:
+    """discord.py swallows what an autocomplete raises; but one that did not fail has answered."""
+    if raised is not None:
+        return outcome_of(raised)
+    return OK if interaction.response.is_done() else BOT_ERROR
