@@ -301,7 +301,9 @@ REASON: Final = closed("reason", ("closed", "fatal_close", "killed"), "what the 
 INTERACTION_TYPE: Final = closed("type", INTERACTION_TYPES, "Discord's types of interactions")
 COMMAND_TYPE: Final = closed("type", COMMAND_TYPES, "ways to use a command")
 OUTCOME: Final = closed("outcome", OUTCOMES, "the outcomes of a command")
-COMMAND: Final = Label("command", 175, "registered commands, the first used first; ARGUS_MAX_COMMANDS")
+COMMAND: Final = Label("command", 160, "registered commands, the first used first; ARGUS_MAX_COMMANDS")
+MAX_COMMANDS: Final = 5000
+"""What that bound can be set to at most; the series of the families with this label go with it."""
 ERROR: Final = Label("error", 200, "exception classes")
 METHOD: Final = closed("method", HTTP_METHODS, "HTTP's methods")
 ROUTE: Final = Label("route", 150, "templates of Discord's API, the first used first")
@@ -513,7 +515,7 @@ COMMANDS_TOTAL: Final = Counter(
     "Commands that ended, by outcome. Error ratios count bot_error and discord_error alone.",
     "commands",
     (COMMAND, COMMAND_TYPE, OUTCOME),
-    series=800,
+    series=960,
 )
 COMMAND_DURATION_SECONDS: Final = Histogram(
     "discord_command_duration_seconds",
@@ -534,12 +536,12 @@ COMMAND_ERRORS_TOTAL: Final = Counter(
     "Exceptions that ended commands, by the class of the cause (not of discord.py's wrapper).",
     "commands",
     (COMMAND, ERROR),
-    series=500,
+    series=320,
 )
 COMMANDS_IN_FLIGHT: Final = Gauge("discord_commands_in_flight", "Commands that run now.", "commands")
 COMMANDS_REGISTERED: Final = Gauge(
     "discord_commands_registered",
-    "Commands of the bot, groups not counted, subcommands counted; a hybrid command once for each way to use it.",
+    "Commands of the bot, subcommands too, groups of slash commands not; a hybrid once for each way to use it.",
     "commands",
     (COMMAND_TYPE,),
 )
@@ -743,6 +745,13 @@ SERIES: Final = Gauge(
 LABEL_OVERFLOW_TOTAL: Final = Counter(
     "argus_exporter_label_overflow_total",
     "Label values that were folded into other because the label's bound was reached or the value is not known.",
+    "exporter",
+    (METRIC,),
+)
+LEFT_OUT_TOTAL: Final = Counter(
+    "argus_exporter_left_out_total",
+    "What the bot itself recorded, in a metric of its own or by record_…, that could not be counted: no number, a "
+    "negative amount, an outcome that is not known.",
     "exporter",
     (METRIC,),
 )

@@ -10,8 +10,10 @@ from typing import Any, Final
 from discord.ext import commands
 
 from argus_exporter.collectors import CLIENT_COLLECTORS
+from argus_exporter.custom import CustomMethods
 from argus_exporter.discordpy import ClientView, Patches
 from argus_exporter.exporter import Exporter
+from argus_exporter.manual import ManualMethods
 
 if typing.TYPE_CHECKING:
     import discord
@@ -31,6 +33,7 @@ class ClientExporter(Exporter):
     def __init__(self, client: discord.Client, settings: Settings | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
         self.client: Final = client
+        self.manual.attached = True
         self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
         self._watching = self._following = False
         self._patches = Patches()
@@ -83,7 +86,7 @@ class ClientExporter(Exporter):
             await self._view.close()
 
 
-class ArgusExporter(commands.Cog):
+class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
     """The Cog that ``load_extension("argus_exporter")`` adds.
 
     It can be added by hand too: ``await bot.add_cog(ArgusExporter(bot, settings=Settings(port=9300)))``. Counters
@@ -97,6 +100,7 @@ class ArgusExporter(commands.Cog):
         self, bot: commands.Bot | commands.AutoShardedBot, /, settings: Settings | None = None, **options: Any
     ) -> None:
         self.exporter: Final = ClientExporter(bot, settings, **options)
+        self.custom, self.manual = self.exporter.custom, self.exporter.manual
 
     @property
     def port(self) -> int | None:

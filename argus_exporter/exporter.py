@@ -15,12 +15,16 @@ from aiohttp import web
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
+from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.page import Page
 from argus_exporter.exposition.registry import RegistryCollector
 from argus_exporter.exposition.server import Server
-from argus_exporter.instruments import Instruments
+from argus_exporter.instruments import CounterCell, Instruments
+from argus_exporter.manual import Manual, ManualMethods
 from argus_exporter.settings import Settings
+from argus_exporter.threads import Ledger
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
@@ -34,7 +38,7 @@ _KINDS_LOGGED: Final = 100
 _log: Final = logging.getLogger(__name__)
 
 
-class Exporter:
+class Exporter(CustomMethods, ManualMethods):
     """Metrics of this process, served to Prometheus; alone it is the manual mode, without any bot.
 
     ::
@@ -51,7 +55,13 @@ class Exporter:
             msg = "give either settings or single options, not both"
             raise TypeError(msg)
         self.settings: Final = settings or Settings.load(**options)
-        self.instruments: Final = Instruments({"bot": self.settings.bot, "cluster": self.settings.cluster})
+        self.instruments: Final = Instruments(
+            {"bot": self.settings.bot, "cluster": self.settings.cluster},
+            active_trace(self.settings.exemplars, self.note_error),
+        )
+        self.ledger: Final = Ledger(self.instruments.overflow)
+        self.custom = Custom(self.instruments, self.ledger)
+        self.manual = Manual(self.custom, self.note_error, self.capture_error)
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
         self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
         self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)
@@ -113,6 +123,8 @@ class Exporter:
         if self._stack is not None:
             return
         self._stack = stack = AsyncExitStack()
+        self.ledger.adopt()
+        self._stack.callback(self.ledger.release)
         self.collector.start()
         self._stack.callback(self.collector.close)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
@@ -166,7 +178,9 @@ class Exporter:
         """Write an exception to the error log, with what is known of where it came from. Never raises."""
 
     def sample(self) -> None:
-        """Bring every gauge up to date: O(shards), on the event loop's thread. Never raises."""
+        """Bring every cell up to date: O(shards), on the event loop's thread. Never raises."""
+        self.ledger.absorb()
+        self.manual.sample()
         for collector in self._running:
             began = time.perf_counter()
             try:
@@ -181,7 +195,7 @@ class Exporter:
 
     def note_error(self, noun: str, error: BaseException) -> None:
         """Count an exception that was caught; log the first of its kind, with its traceback."""
-        self._errors.labels(noun).value += 1
+        self.ledger.write(self._errors, (noun,), CounterCell.inc)
         kind = (noun, type(error))
         if kind not in self._logged and len(self._logged) < _KINDS_LOGGED:
             self._logged.add(kind)

@@ -10,11 +10,13 @@ exposition of a user's can serve them.
 from __future__ import annotations
 
 import math
+import time
 import typing
 from bisect import bisect_left
 from itertools import accumulate
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
+from prometheus_client import core
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
@@ -26,6 +28,11 @@ if typing.TYPE_CHECKING:
     import prometheus_client
 
 Key = tuple[str, ...]
+
+TRACE_ID: Final = "trace_id"
+"""The label of an exemplar, by OpenMetrics' convention."""
+
+_LONGEST_TRACE: Final = 128 - len(TRACE_ID)
 
 spelled: Final = typing.cast("Callable[[float], str]", floatToGoString)
 """A number as Go, and so Prometheus, spells it; prometheus_client's own function, which has no types."""
@@ -59,6 +66,10 @@ class GaugeCell:
         """Set the value; None takes the series off the page, True and False become 1 and 0."""
         self.value = value if value is None else +value
 
+    def inc(self, amount: float = 1) -> None:
+        """Add an amount, which may be negative, to the value, or to 0 where there is none."""
+        self.value = amount + (self.value or 0)
+
 
 class HistogramCell:
     """One label set of a histogram: a count for each bucket (not cumulative, ``+Inf`` last) and the sum."""
@@ -70,16 +81,65 @@ class HistogramCell:
         self.counts = [0] * (len(edges) + 1)
         self.sum: float = 0.0
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, _trace: str = "", /) -> None:
         """Count a value in its bucket. An edge belongs to the bucket below it (``le``).
 
-        nan is left out, of the sum too: it is in no bucket, and one of it would make the sum nan for good.
+        nan is left out, of the sum too: it is in no bucket, and one of it would make the sum nan for good. The id of a
+        trace is taken where exemplars are: see :class:`TracedCell`.
         """
         if value != value:  # noqa: PLR0124 - a third of what math.isnan costs
             return
         bucket = bisect_left(self.edges, value)
         self.sum += value  # before the count: what cannot be added is not counted either
         self.counts[bucket] += 1
+
+    def merge(self, other: HistogramCell) -> None:
+        """Add what another cell of the same edges has observed; a reader in another thread sees all counts or none."""
+        self.sum += other.sum
+        self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
+
+
+class Exemplar(NamedTuple):
+    """An observation that belongs to a trace: the trace's id, what was observed, and when (epoch seconds)."""
+
+    trace: str
+    value: float
+    timestamp: float
+
+
+class TracedCell(HistogramCell):
+    """A histogram's cell that keeps the newest exemplar of each bucket.
+
+    :param active: tells the id of the trace that is active where an observation is made, "" where none is.
+    """
+
+    __slots__ = ("_active", "exemplars")
+
+    def __init__(self, edges: tuple[float, ...], active: Callable[[], str]) -> None:
+        super().__init__(edges)
+        self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
+        self._active = active
+
+    def observe(self, value: float, trace: str = "", /) -> None:
+        """Count a value; its exemplar is of the given trace, or else of the active one.
+
+        An id that OpenMetrics could not carry (more than 128 characters with its label's name, or not printable ASCII)
+        is left out.
+        """
+        super().observe(value)
+        trace = trace or self._active()
+        if value == value and 0 < len(trace) <= _LONGEST_TRACE and trace.isascii() and trace.isprintable():  # noqa: PLR0124
+            self.exemplars[bisect_left(self.edges, value)] = Exemplar(trace, float(value), time.time())
+
+    def merge(self, other: HistogramCell) -> None:
+        """Take over the other's exemplars too, those that are newer."""
+        super().merge(other)
+        if isinstance(other, TracedCell):
+            self.exemplars = [_newer(*both) for both in zip(self.exemplars, other.exemplars, strict=True)]
+
+
+def _newer(one: Exemplar | None, other: Exemplar | None) -> Exemplar | None:
+    return other if one is None or (other is not None and other.timestamp >= one.timestamp) else one
 
 
 AnyCell = CounterCell | GaugeCell | HistogramCell
@@ -90,9 +150,10 @@ class Family(Generic[Cell]):
     """All series of one metric.
 
     :ivar cells: the series by their label values, in the order in which they came; none is ever taken out.
+    :ivar make: makes a cell that belongs to no series.
     """
 
-    __slots__ = ("_known", "_make", "_names", "_overflow", "_shadowed", "cells", "constant", "metric")
+    __slots__ = ("_known", "_names", "_overflow", "_shadowed", "cells", "constant", "make", "metric")
 
     def __init__(
         self, metric: Metric, make: Callable[[], Cell], constant: Mapping[str, str], overflow: Callable[[str], None]
@@ -100,7 +161,7 @@ class Family(Generic[Cell]):
         self.metric = metric
         self.constant = tuple(constant.items())
         self.cells: dict[Key, Cell] = {}
-        self._make: Callable[[], Cell] = make
+        self.make: Callable[[], Cell] = make
         self._names = metric.label_names
         self._overflow = overflow
         # dicts, because a set of a few thousand strings takes three times the memory of a dict of them
@@ -141,7 +202,7 @@ class Family(Generic[Cell]):
             self._overflow(self.metric.name)
         cell = self.cells.get(key)
         if cell is None:
-            cell = self.cells[key] = self._make()
+            cell = self.cells[key] = self.make()
         return cell
 
     def _fold(self, values: Key) -> Key:
@@ -150,10 +211,13 @@ class Family(Generic[Cell]):
         key = tuple(self._admit(position, value) for position, value in enumerate(values))
         if key in self.cells or len(self.cells) < self.metric.series:
             return key
-        # what a closed label says is kept: a failure beyond the bound is still seen to be one
+        return self.beyond(key)
+
+    def beyond(self, values: Key) -> Key:
+        """Fold every value but those of closed labels: a failure beyond the bound is still seen to be one."""
         return tuple(
             value if position in self._shadowed or self.metric.labels[position].values else OTHER
-            for position, value in enumerate(key)
+            for position, value in enumerate(values)
         )
 
     def _admit(self, position: int, value: str) -> str:
@@ -186,16 +250,20 @@ class Instruments:
     """The families of one exporter.
 
     :param constant: labels that every series carries, empty values left out.
+    :param active_trace: makes histograms carry exemplars: see :class:`TracedCell`.
     :raises ValueError: if a constant label's name is not one of Prometheus.
     """
 
-    def __init__(self, constant: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, constant: Mapping[str, str] | None = None, active_trace: Callable[[], str] | None = None
+    ) -> None:
+        self.active_trace: Final = active_trace
         self.constant: Final = {
             Label(name, 1, "constant").name: _printable(value) for name, value in (constant or {}).items() if value
         }
         self.families: dict[str, AnyFamily] = {}
         self._reserved: dict[str, str] = {}
-        self._overflow = self.counter(LABEL_OVERFLOW_TOTAL)
+        self.overflow: Final = self.counter(LABEL_OVERFLOW_TOTAL)
 
     def counter(self, metric: Counter) -> CounterFamily:
         """Find the family of a counter, or make it at the first call.
@@ -210,8 +278,8 @@ class Instruments:
 
     def histogram(self, metric: Histogram) -> HistogramFamily:
         """Find the family of a histogram, or make it; as for :meth:`counter`."""
-        edges = metric.edges
-        return self._family(metric, lambda: HistogramCell(edges))
+        edges, active = metric.edges, self.active_trace
+        return self._family(metric, lambda: HistogramCell(edges) if active is None else TracedCell(edges, active))
 
     def _family(self, metric: Metric, make: Callable[[], Cell]) -> Family[Cell]:
         family = self.families.get(metric.name)
@@ -233,7 +301,7 @@ class Instruments:
 
     def _overflowed(self, name: str) -> None:
         if name != LABEL_OVERFLOW_TOTAL.name:
-            self._overflow.labels(name).value += 1
+            self.overflow.labels(name).value += 1
 
     @property
     def names(self) -> KeysView[str]:
@@ -285,7 +353,9 @@ def _add(
 ) -> None:
     if isinstance(collected, HistogramMetricFamily):
         assert isinstance(cell, HistogramCell)  # noqa: S101 - narrows for the type checkers
-        collected.add_metric(labels, buckets_of(cell), cell.sum)
+        collected.add_metric(
+            labels, _with_exemplars(cell) if isinstance(cell, TracedCell) else buckets_of(cell), cell.sum
+        )
         return
     assert not isinstance(cell, HistogramCell)  # noqa: S101 - narrows
     value = cell.value  # read once: a registry may collect on another thread
@@ -297,6 +367,12 @@ def buckets_of(cell: HistogramCell) -> list[tuple[str, float]]:
     """Return the buckets as Prometheus has them: the upper edge as text, and how many observations were at or below."""
     edges = [*map(spelled, cell.edges), "+Inf"]
     return list(zip(edges, accumulate(cell.counts.copy()), strict=True))
+
+
+def _with_exemplars(cell: TracedCell) -> list[tuple[str, float] | tuple[str, float, core.Exemplar]]:
+    found = [each and core.Exemplar({TRACE_ID: each.trace}, each.value, each.timestamp) for each in cell.exemplars]
+    buckets = zip(buckets_of(cell), found, strict=True)
+    return [(*bucket, exemplar) if exemplar else bucket for bucket, exemplar in buckets]
 
 
 def as_float(value: float) -> float:

@@ -16,7 +16,7 @@ import typing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from argus_exporter.catalogue import COLLECTORS
+from argus_exporter.catalogue import COLLECTORS, COMMAND, MAX_COMMANDS, OUTCOMES
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,6 +43,7 @@ _SWITCH: Final[dict[str, bool]] = {
     **dict.fromkeys(("on", "true", "yes", "1"), True),
     **dict.fromkeys(("off", "false", "no", "0"), False),
 }
+_CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*\Z")
 _SERVICE_LINK: Final = re.compile(r"\s*(tcp|udp|sctp)://", re.ASCII)
 _LAST_PORT: Final = 65535
 _LONGEST_CONSTANT: Final = 128
@@ -125,6 +126,35 @@ def _nouns(value: object) -> frozenset[str]:
 
 def _switch(value: object) -> bool:
     return value if isinstance(value, bool) else _SWITCH[_text(value).lower()]
+
+
+def _switch_or_auto(value: object) -> bool | None:
+    return None if value is None or str(value).strip().lower() == AUTO else _switch(value)
+
+
+def _count(most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        count = int(_text(value))
+        _require(that=1 <= count <= most)
+        return count
+
+    return parse
+
+
+def _outcomes(value: object) -> tuple[tuple[str, str], ...]:
+    given: Any = [word.split("=") for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    rules = [(_class(kind), _text(outcome)) for kind, outcome in (given.items() if isinstance(given, dict) else given)]
+    _require(that=all(outcome in OUTCOMES for _, outcome in rules))
+    return tuple(rules)
+
+
+def _class(value: object) -> str:
+    if isinstance(value, type):
+        _require(that=issubclass(value, BaseException))
+        return f"{value.__module__}.{value.__qualname__}"
+    name = _text(value)
+    _require(that=_CLASS.match(name) is not None)
+    return name
 
 
 def _seconds(least: float, most: float) -> Callable[[object], float]:
@@ -228,6 +258,27 @@ class Settings:
         "Skip discord.py's dispatch of `socket_event_type` while nobody listens to it: the bot is faster than without "
         "us.",
         "on",
+    )
+    max_commands: int = _option(
+        _count(MAX_COMMANDS),
+        COMMAND.bound,
+        f"a number from 1 to {MAX_COMMANDS}",
+        "Commands that have their names on the page, the first used first; the rest is `other`.",
+    )
+    outcomes: tuple[tuple[str, str], ...] = _option(
+        _outcomes,
+        (),
+        "exception classes and outcomes, such as myapp.errors.NotEnoughCoins=user_error, with commas between",
+        "Outcomes of commands by exception class, for those of your own or instead of the usual ones; as an argument "
+        "also a dict of classes.",
+        UNSET,
+    )
+    exemplars: bool | None = _option(
+        _switch_or_auto,
+        AUTO,
+        "auto, on or off",
+        "Whether histograms carry the id of the active OpenTelemetry trace (exemplars, in OpenMetrics); `auto`: where "
+        "OpenTelemetry is installed.",
     )
     stall_seconds: float = _option(
         _seconds(0.05, 3600),

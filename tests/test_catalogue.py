@@ -106,6 +106,7 @@ PROMISED = {
     "argus_exporter_sample_seconds": ("gauge", "collector"),
     "argus_exporter_series": ("gauge",),
     "argus_exporter_label_overflow_total": ("counter", "metric"),
+    "argus_exporter_left_out_total": ("counter", "metric"),
 }
 
 ONE = Label("one", 5, "five of them")

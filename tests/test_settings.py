@@ -48,6 +48,17 @@ ACCEPTED = [
     ("short_circuit", "yes", True),
     ("short_circuit", "1", True),
     ("short_circuit", "true", True),
+    ("exemplars", "Auto", None),
+    ("exemplars", "on", True),
+    ("exemplars", "off", False),
+    ("max_commands", "1", 1),
+    ("max_commands", " 5000 ", 5000),
+    (
+        "outcomes",
+        "myapp.errors.Poor=user_error, Broke = rejected,,",
+        (("myapp.errors.Poor", "user_error"), ("Broke", "rejected")),
+    ),
+    ("outcomes", "a.b.<locals>.É1=ok", (("a.b.<locals>.É1", "ok"),)),
     ("stall_seconds", "0.05", 0.05),
     ("stall_seconds", "3600", 3600.0),
     ("session_limit_interval", "off", None),
@@ -81,6 +92,9 @@ REFUSED = {
     "disable": ["exporter", "registry", "gateway;loop", "everything"],
     "user_registry": ["maybe", "2", "onn"],
     "short_circuit": ["", "None", "o n"],
+    "max_commands": ["0", "5001", "-1", "1.5", "all"],
+    "outcomes": ["Poor", "Poor=", "Poor=poor", "=ok", "a b=ok", "a..b=ok", "1a=ok", "a.=ok", "a=ok=ok", "a=ok;b=ok"],
+    "exemplars": ["automatic", "1.0"],
     "stall_seconds": ["0.049", "3601", "nan", "inf", "-1", "1s", "off"],
     "session_limit_interval": ["9.9", "86401", "never", "nan"],
     "state_dir": ["/a\0b", "~no-such-user-anywhere/x"],
@@ -91,10 +105,13 @@ ALLOWED = {
     "metrics_path": "a path such as /metrics, of letters, digits and . _ ~ - /",
     "bot": "printable text of at most 128 characters",
     "cluster": "printable text of at most 128 characters",
-    "disable": "nouns out of gateway, shards, interactions, commands, rest, cache, tasks, voice, loop, process, errors, "
-    "logs, with commas between",
+    "disable": "nouns out of gateway, shards, interactions, commands, rest, cache, tasks, voice, loop, process, "
+    "errors, logs, with commas between",
     "user_registry": "on or off",
     "short_circuit": "on or off",
+    "max_commands": "a number from 1 to 5000",
+    "outcomes": "exception classes and outcomes, such as myapp.errors.NotEnoughCoins=user_error, with commas between",
+    "exemplars": "auto, on or off",
     "stall_seconds": "seconds from 0.05 to 3600",
     "session_limit_interval": "seconds from 10 to 86400, or off",
     "state_dir": "the path of a directory, or off",
@@ -108,6 +125,9 @@ WRONG_TYPES = {
     "disable": [None, 5, b"loop", [b"loop"], ["loop", None]],
     "user_registry": [None, 2, b"on", [], 1.5],
     "short_circuit": [None],
+    "max_commands": [None, True, 5.5, [5]],
+    "outcomes": [None, 5, b"a=ok", {int: "ok"}, {"a": True}, {5: "ok"}, ["a"], {"a": "ok", ValueError: None}],
+    "exemplars": [2, b"on", []],
     "stall_seconds": [None, True, b"1", [1], 10**400, float("nan")],
     "session_limit_interval": [True, b"60", [], float("inf")],
     "state_dir": [5, b"/tmp", True, [], ""],
@@ -129,6 +149,8 @@ def test_the_defaults_open_nothing_to_the_network() -> None:
         disable=frozenset(),
         user_registry=True,
         short_circuit=True,
+        max_commands=160,
+        outcomes=(),
         stall_seconds=1.0,
         session_limit_interval=600.0,
         state_dir=None,
@@ -179,6 +201,10 @@ def test_an_argument_of_a_wrong_type_is_refused_in_the_same_words(name: str) -> 
         ("user_registry", 0, False),
         ("user_registry", False, False),
         ("short_circuit", True, True),
+        ("max_commands", 7, 7),
+        ("outcomes", {SettingError: "rejected"}, (("argus_exporter.settings.SettingError", "rejected"),)),
+        ("outcomes", {"Poor": "ok"}, (("Poor", "ok"),)),
+        ("outcomes", (("Poor", "ok"),), (("Poor", "ok"),)),
         ("stall_seconds", 2, 2.0),
         ("session_limit_interval", None, None),
         ("state_dir", None, None),
@@ -384,7 +410,7 @@ def test_settings_are_given_by_name_and_do_not_change() -> None:
 def test_the_defaults_are_shown_as_they_would_be_set() -> None:
     shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(Settings)}
     told = {name: text for name, text in shown.items() if text not in {UNSET, "the user's state directory"}}
-    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "state_dir"]
+    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "outcomes", "state_dir"]
     assert Settings.load({variable_of(name): text for name, text in told.items()}) == Settings()
 
 

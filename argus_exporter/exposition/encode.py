@@ -1,9 +1,9 @@
 """From cells to the text that Prometheus reads, in slices.
 
-Both formats (text 0.0.4 and OpenMetrics 1.0) have the same sample lines here, only the headers and the end differ. What
-does not change between two pages is kept: a ``%`` template for a run of counters or gauges, the label text of each
-histogram. Measured: one ``%`` over a run of lines, and one ``join`` over a run of histograms, are the fastest that
-CPython has; values are written with ``repr``, which is exact.
+Both formats (text 0.0.4 and OpenMetrics 1.0) have the same sample lines here, only the headers and the end differ, and
+the exemplars that OpenMetrics alone has. What does not change between two pages is kept: a ``%`` template for a run of
+counters or gauges, the label text of each histogram. Measured: one ``%`` over a run of lines, and one ``join`` over a
+run of histograms, are the fastest that CPython has; values are written with ``repr``, which is exact.
 
 A slice is rendered in one go, and a histogram is never divided between two slices: the ``_count`` of a page always
 equals its ``+Inf`` bucket.
@@ -18,12 +18,21 @@ from itertools import accumulate, islice
 from typing import ClassVar, Final, Generic, TypeVar
 
 from argus_exporter.catalogue import Histogram, Metric
-from argus_exporter.instruments import AnyCell, CounterCell, GaugeCell, HistogramCell, as_float, spelled
+from argus_exporter.instruments import (
+    TRACE_ID,
+    AnyCell,
+    CounterCell,
+    GaugeCell,
+    HistogramCell,
+    TracedCell,
+    as_float,
+    spelled,
+)
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from argus_exporter.instruments import AnyFamily, Family, Instruments, Key
+    from argus_exporter.instruments import AnyFamily, Exemplar, Family, Instruments, Key
 
 SCALARS_A_SLICE: Final = 256
 HISTOGRAMS_A_SLICE: Final = 16
@@ -117,13 +126,13 @@ class _Text(abc.ABC, Generic[_Cell]):
             self._find_new()
         header = self._headers[openmetrics]
         for run in self._runs:
-            lines = self._render(run)
+            lines = self._render(run, openmetrics=openmetrics)
             if lines:
                 yield (header + lines).encode()
                 header = ""
 
     @abc.abstractmethod
-    def _render(self, run: _Run[_Cell]) -> str:
+    def _render(self, run: _Run[_Cell], *, openmetrics: bool) -> str:
         """Return the lines of a run, its new series included."""
 
     def _labels(self, key: Key) -> str:
@@ -154,7 +163,7 @@ class _Scalars(_Text[CounterCell | GaugeCell]):
 
     size = SCALARS_A_SLICE
 
-    def _render(self, run: _Run[CounterCell | GaugeCell]) -> str:
+    def _render(self, run: _Run[CounterCell | GaugeCell], *, openmetrics: bool) -> str:  # noqa: ARG002 - alike in both
         if run.new:
             run.texts = ["".join([*run.texts, *map(self._line, run.take_new())])]
         return _fill(run.texts[0], [cell.value for cell in run.cells])
@@ -201,24 +210,38 @@ class _Histograms(_Text[HistogramCell]):
         self._lines = len(metric.edges) + 3
         self._pieces = _pieces(metric, labelled=bool(family.pairs(metric.label_names)))
 
-    def _render(self, run: _Run[HistogramCell]) -> str:
+    def _render(self, run: _Run[HistogramCell], *, openmetrics: bool) -> str:
         if run.new:
             run.texts += map(self._labels, run.take_new())
+        spell = _values_with_exemplars if openmetrics and isinstance(run.cells[0], TracedCell) else _values
         pieces: list[str] = []
         for labels, cell in zip(run.texts, run.cells, strict=True):
             lines = self._pieces.copy()
             lines[1::4] = [labels] * self._lines
-            lines[3::4] = _values(cell)
+            lines[3::4] = spell(cell)
             pieces += lines
         pieces.append("\n")
         return "".join(pieces)[1:]
 
 
-def _values(cell: HistogramCell) -> Iterable[str]:
+def _values(cell: HistogramCell) -> list[str]:
     """Spell the buckets, the count and the sum of a histogram, in prometheus_client's order."""
     counts = list(accumulate(cell.counts))
     total = float(cell.sum)  # what was observed may be of a float's subclass, with a repr of its own
     return [*map(repr, counts), repr(counts[-1]), repr(total) if math.isfinite(total) else spelled(total)]
+
+
+def _values_with_exemplars(cell: HistogramCell) -> list[str]:
+    values = _values(cell)
+    if isinstance(cell, TracedCell):
+        for place, exemplar in enumerate(cell.exemplars):
+            values[place] += _suffix(exemplar) if exemplar else ""
+    return values
+
+
+def _suffix(exemplar: Exemplar) -> str:
+    """Spell an exemplar as OpenMetrics has it behind a bucket's value."""
+    return f' # {{{TRACE_ID}="{escape(exemplar.trace)}"}} {spelled(exemplar.value)} {exemplar.timestamp}'
 
 
 def _pieces(metric: Histogram, *, labelled: bool) -> list[str]:

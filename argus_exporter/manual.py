@@ -1,0 +1,231 @@
+"""What a process without a discord.py client says of itself: the same metrics as a client's collectors fill.
+
+Nothing of it raises into the bot, any thread may record, and what cannot be counted is left out, counted, logged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import typing
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from argus_exporter import catalogue
+from argus_exporter.catalogue import OTHER
+from argus_exporter.custom import CounterHandle, Custom, HistogramHandle
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argus_exporter.catalogue import Counter, Gauge, Histogram, Metric
+
+ByShard = Mapping[int, float | None]
+Asked = TypeVar("Asked", bound="Callable[[], float | ByShard | None]")
+
+_FAULTS: Final = ("bot_error", "discord_error")
+
+
+class Manual:
+    """Counts what it is told, and asks what it was given to ask.
+
+    :param errors: is told what was caught, and by whom.
+    :param report: takes an exception of the bot's to the error log.
+    :ivar attached: whether a client is watched: then its collectors count, and nothing is taken here.
+    """
+
+    def __init__(
+        self,
+        custom: Custom,
+        errors: Callable[[str, BaseException], None],
+        report: Callable[[BaseException, Mapping[str, str]], None],
+    ) -> None:
+        self.attached = False
+        self._custom = custom
+        self._instruments = custom.instruments
+        self._errors = errors
+        self._report = report
+        self._counters: dict[str, CounterHandle] = {}
+        self._histograms: dict[str, HistogramHandle] = {}
+        self._asked: dict[Gauge, Callable[[], float | ByShard | None]] = {}
+
+    def record(self, metric: Metric, labels: Mapping[str, str], count: Callable[[], None]) -> None:
+        """Count something, if no client is attached and the labels are ones that the metric knows."""
+        if self.attached:
+            self._custom.leave_out(metric.name, "recorded by hand though a client is watched, which counts it")
+            return
+        for label in metric.labels:
+            if label.values and label.name in labels and labels[label.name] not in label.values:
+                self._custom.leave_out(metric.name, f"of another {label.name} than {', '.join(label.values)}")
+                return
+        try:
+            count()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+            self._errors("exporter", error)
+
+    def command(self, name: str, kind: str, seconds: float | None, outcome: str, error: BaseException | None) -> None:
+        """Count a command that has ended, and the interaction that it was."""
+        name = OTHER if outcome == "not_found" else name
+        self._count(catalogue.COMMANDS_TOTAL, name, kind, outcome)
+        self._observe(catalogue.COMMAND_DURATION_SECONDS, seconds, kind)
+        self._observe(catalogue.COMMAND_DURATION_BY_COMMAND_SECONDS, seconds, name)
+        if isinstance(error, BaseException):
+            self._count(catalogue.COMMAND_ERRORS_TOTAL, name, type(error).__name__)
+        if kind in catalogue.INTERACTION_TYPES:
+            self.interaction(kind, seconds, outcome)
+        self.report(error, {"command": name, "type": kind, "outcome": outcome})
+
+    def interaction(self, kind: str, seconds: float | None, outcome: str) -> None:
+        """Count an interaction whose handler has ended."""
+        self._count(catalogue.INTERACTIONS_TOTAL, kind)
+        self._count(catalogue.INTERACTIONS_HANDLED_TOTAL, kind, outcome)
+        self._observe(catalogue.INTERACTION_DURATION_SECONDS, seconds, kind)
+
+    def rate_limit(self, scope: str) -> None:
+        """Count a response 429."""
+        self._count(catalogue.HTTP_RATE_LIMITED_TOTAL, scope)
+
+    def report(self, error: BaseException | None, context: Mapping[str, str]) -> None:
+        """Take an exception to the error log, if it is somebody's fault."""
+        if isinstance(error, BaseException) and context["outcome"] in _FAULTS:
+            self._report(error, context)
+
+    def ask(self, metric: Gauge, callback: Asked) -> Asked:
+        """Ask a callback at each sample.
+
+        :raises TypeError: if it is a coroutine function.
+        """
+        if inspect.iscoroutinefunction(callback):
+            msg = f"{metric.name} is asked for at each scrape, by a function that answers at once; not by a coroutine"
+            raise TypeError(msg)
+        self.record(metric, {}, lambda: self._asked.update({metric: callback}))
+        return callback
+
+    def sample(self) -> None:
+        """Ask the callbacks; on the owner's thread."""
+        for metric, callback in list(self._asked.items()):
+            try:
+                answer = _answer(callback())
+            except Exception as error:  # noqa: BLE001 - the user's code
+                self._errors("exporter", error)
+                answer = None
+            if metric is catalogue.SHARD_GUILDS:
+                total = sum(answer.values()) if isinstance(answer, dict) else answer
+                self._instruments.gauge(catalogue.GUILDS).labels().set(total)
+                answer = answer if isinstance(answer, dict) else {}
+            self._fill(metric, answer if isinstance(answer, dict) else {"0": answer})
+
+    def _fill(self, metric: Gauge, by_shard: Mapping[str, float | None]) -> None:
+        family = self._instruments.gauge(metric)
+        for shard in by_shard:
+            family.labels(shard)
+        for key, cell in family.cells.items():
+            cell.set(by_shard.get(key[0]))
+
+    def _count(self, metric: Counter, *values: str) -> None:
+        counter = self._counters.get(metric.name)
+        if counter is None:
+            with self._custom.ledger.lock:
+                counter = CounterHandle(self._custom, self._instruments.counter(metric))
+            self._counters[metric.name] = counter
+        counter.labels(*values).inc()
+
+    def _observe(self, metric: Histogram, seconds: float | None, *values: str) -> None:
+        if seconds is None:
+            return
+        histogram = self._histograms.get(metric.name)
+        if histogram is None:
+            with self._custom.ledger.lock:
+                histogram = HistogramHandle(self._custom, self._instruments.histogram(metric))
+            self._histograms[metric.name] = histogram
+        histogram.labels(*values).observe(seconds)
+
+
+def _answer(answer: float | ByShard | None) -> dict[str, float] | float | None:
+    """What a callback said, as far as it is known: neither None nor nan nor infinite."""
+    if isinstance(answer, Mapping):
+        known = {str(int(shard)): _answer(value) for shard, value in answer.items()}
+        return {shard: value for shard, value in known.items() if isinstance(value, int | float)}
+    return answer if answer is not None and math.isfinite(answer) else None
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """How a command ended that raised this, or nothing."""
+    if error is None:
+        return "ok"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "bot_error"
+
+
+class ManualMethods:
+    """What an exporter offers to a process that has no discord.py client.
+
+    Where a client is watched they count nothing (its collectors do), which is logged once.
+    """
+
+    manual: Manual
+
+    def record_command(
+        self,
+        name: str,
+        seconds: float | None = None,
+        *,
+        type: str = "slash",  # noqa: A002 - the label's name
+        outcome: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Count a command that has ended, and the interaction that it was, unless it is a prefix command.
+
+        :param name: the command's, with its groups: "shop buy". Never what a user has typed.
+        :param seconds: from its receipt to its end; not observed if not given.
+        :param type: slash, user, message or prefix.
+        :param outcome: one of the outcomes in the README; if not given, ok or what the error says: cancelled for a
+            ``CancelledError``, else bot_error.
+        :param error: what it raised; its class becomes a label.
+        """
+        outcome = outcome or outcome_of(error)
+        self.manual.record(
+            catalogue.COMMANDS_TOTAL,
+            {"type": type, "outcome": outcome},
+            lambda: self.manual.command(name, type, seconds, outcome, error),
+        )
+
+    def record_component(
+        self, seconds: float | None = None, *, outcome: str = "", error: BaseException | None = None
+    ) -> None:
+        """Count a click on a component whose handler has ended; as :meth:`record_command`."""
+        self._record_interaction("component", seconds, outcome or outcome_of(error), error)
+
+    def record_autocomplete(
+        self, seconds: float | None = None, *, outcome: str = "", error: BaseException | None = None
+    ) -> None:
+        """Count an autocompletion that has ended; as :meth:`record_command`."""
+        self._record_interaction("autocomplete", seconds, outcome or outcome_of(error), error)
+
+    def _record_interaction(self, kind: str, seconds: float | None, outcome: str, error: BaseException | None) -> None:
+        def count() -> None:
+            self.manual.interaction(kind, seconds, outcome)
+            self.manual.report(error, {"type": kind, "outcome": outcome})
+
+        self.manual.record(catalogue.INTERACTIONS_HANDLED_TOTAL, {"outcome": outcome}, count)
+
+    def record_rate_limit(self, scope: str = "user") -> None:
+        """Count a response 429 by whose limit it was: user, global, shared or cloudflare."""
+        self.manual.record(catalogue.HTTP_RATE_LIMITED_TOTAL, {"scope": scope}, lambda: self.manual.rate_limit(scope))
+
+    def on_latency(self, callback: Asked) -> Asked:
+        """Ask a function for the gateway's latency at each sample: seconds, or seconds by shard id.
+
+        It runs on the event loop and must answer at once. None, nan and what it raises leave the series out. The last
+        function counts; it is returned, so this is a decorator too.
+
+        :raises TypeError: if it is a coroutine function.
+        """
+        return self.manual.ask(catalogue.SHARD_LATENCY_SECONDS, callback)
+
+    def on_guilds(self, callback: Asked) -> Asked:
+        """Ask a function for the number of guilds at each sample, or their numbers by shard id; as :meth:`on_latency`.
+
+        :raises TypeError: if it is a coroutine function.
+        """
+        return self.manual.ask(catalogue.SHARD_GUILDS, callback)
