@@ -20,6 +20,7 @@ from argus_exporter.discordpy.commands import Commands
 from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
 from argus_exporter.discordpy.guilds import GuildLedger
+from argus_exporter.discordpy.interactions import Interactions
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import CLOSE_CODE, Heart, Socket, heart_of
 from argus_exporter.instruments import CounterCell
@@ -92,7 +93,8 @@ class ClientView:
         self.shard_cell: Callable[[int], CounterCell] | None = None
         self.guilds = GuildLedger(client, self.guard)
         self.commands = Commands(self)
-        self.parts: tuple[Part[Any], ...] = (self.commands,)
+        self.interactions = Interactions(self)
+        self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions)
         self._errors = errors
         self._short_circuit = short_circuit
         self._patches = Patches()
@@ -118,8 +120,9 @@ class ClientView:
         else:
             self._hook(state, original)
             self.guilds.open(state)
-        for part in self._wanted():
-            self.guard(part.noun, part.open, state)
+        for part in self.parts:  # one that opens may begin to listen to one after it
+            if part.wanted:
+                self.guard(part.noun, part.open, state)
 
     def _wanted(self) -> list[Part[Any]]:
         return [part for part in self.parts if part.wanted]

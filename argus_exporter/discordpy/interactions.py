@@ -1,0 +1,377 @@
+"""Interactions on four clocks: created, received, first answered, ended; followed in a table that is bounded.
+
+Discord takes a first response within 3 s of the creation (interactions/receiving-and-responding) and refuses any later
+one, so an interaction is *open* until it is answered or those 3 s are over, and is *kept* some time after that: for the
+end of its handler, and for a response that comes too late.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import typing
+from collections import OrderedDict
+from typing import Any, ClassVar, Final
+
+import discord
+
+from argus_exporter.discordpy.parts import Part
+from argus_exporter.discordpy.views import Handlers
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argus_exporter.discordpy.view import ClientView
+    from argus_exporter.discordpy.wire import Exchange
+
+DEADLINE: Final = 3.0
+"""Seconds from its creation in which an interaction can be answered."""
+
+MAX_AGE: Final = 60.0
+"""Seconds from its receipt after which an interaction is no longer followed; only its handler's end is still told."""
+
+MAX_PENDING: Final = 10_000
+"""Interactions that are followed at once."""
+
+_SWEPT: Final = 100
+"""How many at most are looked at for their age when another one is received; a sample looks at all."""
+
+_PLAUSIBLE: Final = 3600.0
+"""Seconds between creation and receipt, either way, beyond which one of the clocks is not worth believing."""
+
+_EVENT: Final = "INTERACTION_CREATE"
+_COMMANDS: Final = {1: "slash", 2: "user", 3: "message"}
+_OTHERS: Final = {3: "component", 4: "autocomplete", 5: "modal"}
+_COMMAND: Final = 2
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Receipt:
+    """An interaction that was received, and what has become of it.
+
+    :ivar type: one of :data:`argus_exporter.catalogue.INTERACTION_TYPES`.
+    :ivar received: before discord.py's parser ran, by ``time.perf_counter``.
+    :ivar received_at: the same moment in epoch seconds by the own clock.
+    :ivar created: in epoch seconds by Discord's clock, from the id.
+    :ivar trace: the id of a trace that is active in its handler, set by whoever sees it.
+    :ivar delivery: seconds from creation to receipt; None while the clock skew is not known.
+    :ivar deadline: until when it can be answered, by ``time.perf_counter``.
+    :ivar tried: whether anything tried to answer it.
+    :ivar answered: whether Discord has accepted an answer.
+    :ivar missed: whether the deadline was missed.
+    :ivar ended: when its handler ended, by ``time.perf_counter``; None before.
+    :ivar waiting: answers that were sent in time and are on their way.
+    """
+
+    id: int
+    type: str
+    received: float
+    received_at: float
+    created: float
+    trace: str = ""
+    delivery: float | None = None
+    deadline: float = 0.0
+    tried: bool = False
+    answered: bool = False
+    missed: bool = False
+    ended: float | None = None
+    waiting: list[Exchange] = dataclasses.field(default_factory=list["Exchange"])
+
+    @property
+    def overdue(self) -> float:
+        """The latest that its deadline can be, however it was delivered."""
+        return self.received + DEADLINE
+
+
+class InteractionListener:
+    """Who wants to hear of interactions overrides what it wants. What it raises is caught and counted.
+
+    Each interaction is received once, and then exactly once missed, evicted or answered in time. One that was missed
+    may be answered after all; one that nothing tried to answer is told as unanswered when it is no longer followed.
+    """
+
+    def received(self, receipt: Receipt) -> None:
+        """An interaction came; discord.py has not seen it yet."""
+
+    def delivered(self, receipt: Receipt, seconds: float) -> None:
+        """It is known how long it took from its creation to its receipt; not told where the clocks say nonsense."""
+
+    def answering(self, receipt: Receipt, exchange: Exchange) -> None:
+        """A response goes out, of which there may be several."""
+
+    def answered(self, receipt: Receipt, exchange: Exchange) -> None:
+        """Discord has accepted the first response."""
+
+    def refused(self, exchange: Exchange) -> None:
+        """Discord has refused a response, perhaps to an interaction that is not followed."""
+
+    def missed(self, receipt: Receipt) -> None:
+        """The deadline has passed, and no response was accepted that had been sent in time."""
+
+    def unanswered(self, receipt: Receipt) -> None:
+        """It is no longer followed, and nothing has tried to answer it."""
+
+    def evicted(self, receipt: Receipt) -> None:
+        """It is no longer followed, because there are too many of them; it could still have been answered."""
+
+    def ended(self, receipt: Receipt, outcome: str) -> None:
+        """Its handler has ended; told once."""
+
+
+class Interactions(Part[InteractionListener]):
+    """Follows each interaction from its receipt to its first response and to the end of its handler.
+
+    :ivar before: called at each receipt, before discord.py's parser; what they raise is caught and counted.
+    :ivar degraded: whether something of it cannot be seen, or only by the public way.
+    :ivar now: ``time.perf_counter``, and :ivar epoch: ``time.time``, or what stands for them.
+    """
+
+    noun: ClassVar[str] = "interactions"
+
+    def __init__(self, view: ClientView) -> None:
+        super().__init__(view)
+        self.before: list[Callable[[], object]] = []
+        self.now: Callable[[], float] = time.perf_counter
+        self.epoch: Callable[[], float] = time.time
+        self.degraded = False
+        self._open: OrderedDict[int, Receipt] = OrderedDict()  # a dict is slow at its first item, where many were taken
+        self._kept: OrderedDict[int, Receipt] = OrderedDict()
+        self._active = False
+        self._parsers: dict[str, Callable[[Any], object]] = {}
+        self._wrapped: tuple[Callable[[Any], object], Callable[[Any], object]] | None = None
+        self._stamp: tuple[float, float] | None = None
+        self._handlers = Handlers(self)
+        self._wire: Any = getattr(view, "wire", None)
+        self._clock: Any = getattr(view, "clock", None)
+
+    # ------------------------------------------------------------------------------------- life
+
+    def open(self, state: Any) -> None:
+        """Wrap the parser of interactions, and see views and modals end."""
+        self._active = True
+        self._parsers = getattr(state, "parsers", {})
+        parser = self._parsers.get(_EVENT)
+        if parser is None:
+            _log.warning("discord.py %s has no parsers: interactions are received the public way", discord.__version__)
+        else:
+            self._wrapped = self._receiving(parser), parser
+            self._parsers[_EVENT] = self._wrapped[0]
+        seen = self._handlers.open(state)
+        self.degraded = parser is None or not seen
+        if self._wire is not None:
+            self._wire.listeners.append(self)
+
+    def park(self) -> None:
+        """Without the parser, pair the public event's time with the interaction that is dispatched after it."""
+        if self._wrapped is None:
+            self.view.on("socket_event_type", self._announced)
+            self.view.on("interaction", self._dispatched)
+
+    def close(self) -> None:
+        """Give everything back. Interactions that are followed now are not told of any more."""
+        self._active = False
+        if self._wire is not None and self in self._wire.listeners:
+            self._wire.listeners.remove(self)
+        if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
+            self._parsers[_EVENT] = self._wrapped[1]
+        self._wrapped = None
+        self._open.clear()
+        self._kept.clear()
+        self._handlers.close()
+        super().close()
+
+    # ------------------------------------------------------------------------------------- what others ask and tell
+
+    def receipt_of(self, interaction_id: int) -> Receipt | None:
+        """What is known of an interaction: until it is answered and has ended, or is too old."""
+        return self._open.get(interaction_id) or self._kept.get(interaction_id)
+
+    def end(self, interaction_id: int, outcome: str, receipt: Receipt | None = None) -> None:
+        """Whoever sees a handler end tells it here; only the first end of an interaction counts.
+
+        :param receipt: as it was when the handler began: it is found by its id for :data:`MAX_AGE` only.
+        """
+        ending = receipt or self.receipt_of(interaction_id)
+        if ending is None or ending.ended is not None or not self._active:
+            return
+        ending.ended = self.now()
+        if ending.answered:
+            self._kept.pop(interaction_id, None)
+        self.tell(lambda listener: listener.ended(ending, outcome))
+
+    def settle(self) -> int | None:
+        """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
+        now = self.now()
+        for receipt in list(self._open.values()):
+            self._check(receipt, now)
+        self._sweep(now, 2 * MAX_PENDING)
+        return None if self._blind else len(self._open)
+
+    @property
+    def _blind(self) -> bool:
+        return self._wire is None or self._wire.degraded
+
+    # ------------------------------------------------------------------------------------- received
+
+    def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
+        def parse(data: Any) -> object:
+            if self._active:
+                self.view.guard(self.noun, self._receive, data)
+            return parser(data)
+
+        return parse
+
+    def _receive(self, data: Any) -> None:
+        stamp = self.now(), self.epoch()
+        self._prepare()
+        self._take(data, *stamp)
+
+    def _prepare(self) -> None:
+        for hook in self.before:
+            self.view.guard(self.noun, hook)
+
+    def _announced(self, event: object) -> None:
+        if event == _EVENT:
+            self._stamp = self.now(), self.epoch()
+            self._prepare()
+
+    def _dispatched(self, interaction: discord.Interaction[Any]) -> None:
+        stamp, self._stamp = self._stamp or (self.now(), self.epoch()), None
+        self._take({"id": interaction.id, "type": interaction.type.value, "data": interaction.data}, *stamp)
+
+    def _take(self, data: Any, received: float, received_at: float) -> None:
+        receipt = _read(data, received, received_at)
+        if receipt is None or self.receipt_of(receipt.id) is not None:
+            return
+        self._sweep(received, _SWEPT)
+        if len(self._open) + len(self._kept) >= MAX_PENDING:
+            self._evict()
+        self._open[receipt.id] = receipt
+        self.tell(lambda listener: listener.received(receipt))
+        if self._blind:
+            self._date(receipt, late=True)
+            receipt.answered = True  # for all that could be known
+            self._keep(receipt)
+        else:
+            self._check(receipt, received)
+
+    def _date(self, receipt: Receipt, *, late: bool) -> None:
+        """Find out when it was created by the own clock: as soon as the skew is known, or when it is ``late``."""
+        skew = None if self._clock is None else self._clock.skew
+        if receipt.delivery is not None or (skew is None and not late):
+            return
+        seconds = receipt.received_at - receipt.created - (skew or 0.0)
+        plausible = abs(seconds) <= _PLAUSIBLE
+        receipt.delivery = delivery = max(0.0, seconds) if plausible else 0.0
+        receipt.deadline = receipt.overdue - delivery
+        if plausible:
+            self.tell(lambda listener: listener.delivered(receipt, delivery))
+
+    # ------------------------------------------------------------------------------------- answered
+
+    def sent(self, exchange: Exchange) -> None:
+        """A request goes out, perhaps a response."""
+        receipt = self._subject(exchange)
+        if receipt is None:
+            return
+        receipt.tried = True
+        if receipt.id in self._open:
+            self._check(receipt, exchange.sent)
+        if receipt.id in self._open:
+            receipt.waiting.append(exchange)
+        self.tell(lambda listener: listener.answering(receipt, exchange))
+
+    def done(self, exchange: Exchange) -> None:
+        """Discord has answered a request, or has not.
+
+        429, 5xx and no answer at all are neither: discord.py tries again.
+        """
+        receipt = self._subject(exchange)
+        if receipt is not None:
+            self._answer(receipt, exchange)
+        if exchange.interaction_id is not None and exchange.status[0] == "4" and exchange.status != "429":
+            self.tell(lambda listener: listener.refused(exchange))
+
+    def _subject(self, exchange: Exchange) -> Receipt | None:
+        return None if exchange.interaction_id is None else self.receipt_of(exchange.interaction_id)
+
+    def _answer(self, receipt: Receipt, exchange: Exchange) -> None:
+        receipt.tried = True
+        receipt.waiting = [each for each in receipt.waiting if each is not exchange]
+        if receipt.answered:
+            return
+        if exchange.status[0] == "2":
+            self._date(receipt, late=True)
+            receipt.answered = True
+            self._keep(receipt)
+            self.tell(lambda listener: listener.answered(receipt, exchange))
+        elif receipt.id in self._kept:
+            self._miss(receipt)
+
+    # ------------------------------------------------------------------------------------- over
+
+    def _check(self, receipt: Receipt, now: float) -> None:
+        """Whether the deadline of an open interaction has passed."""
+        self._date(receipt, late=now > receipt.overdue)
+        if receipt.delivery is not None and now > receipt.deadline:
+            self._keep(receipt)
+            self._miss(receipt)
+
+    def _miss(self, receipt: Receipt) -> None:
+        """Its deadline has passed; what is on its way decides."""
+        if not (receipt.missed or receipt.waiting):
+            receipt.missed = True
+            self.tell(lambda listener: listener.missed(receipt))
+
+    def _keep(self, receipt: Receipt) -> None:
+        """It is no longer open, and is kept unless all is known of it."""
+        self._open.pop(receipt.id, None)
+        self._kept[receipt.id] = receipt
+        if receipt.answered and receipt.ended is not None:
+            del self._kept[receipt.id]
+
+    def _sweep(self, now: float, most: int) -> None:
+        """Take out what is over, oldest first."""
+        for _ in range(most):
+            if (first := _first(self._open)) and now > first.overdue:
+                self._check(first, now)
+            elif (first := _first(self._kept)) and now > first.received + MAX_AGE:
+                self._forget(self._kept.pop(first.id))
+            else:
+                return
+
+    def _evict(self) -> None:
+        """Make room: for what can still be answered at the cost of what cannot."""
+        if self._kept:
+            self._forget(self._kept.popitem(last=False)[1])
+        else:
+            _, receipt = self._open.popitem(last=False)
+            self.tell(lambda listener: listener.evicted(receipt))
+
+    def _forget(self, receipt: Receipt) -> None:
+        """Follow it no longer."""
+        if receipt.answered:
+            return
+        receipt.waiting.clear()
+        self._miss(receipt)
+        if not receipt.tried:
+            self.tell(lambda listener: listener.unanswered(receipt))
+
+
+def _first(table: OrderedDict[int, Receipt]) -> Receipt | None:
+    return next(iter(table.values()), None)
+
+
+def _read(data: Any, received: float, received_at: float) -> Receipt | None:
+    """What an INTERACTION_CREATE says; None where it is of no type that is known, or no such thing."""
+    try:
+        number = data["type"]
+        kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
+        interaction_id = int(data["id"])
+        created = ((interaction_id >> 22) + discord.utils.DISCORD_EPOCH) / 1000
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+    return Receipt(interaction_id, kind, received, received_at, created)

@@ -1,0 +1,240 @@
+"""How the handlers of views, modals and dynamic items end.
+
+discord.py catches what they raise inside of ``_scheduled_task`` and tells nobody but the user's own ``on_error``. Views
+are the user's objects, so the function is replaced on discord.py's classes, once for all exporters of a process. It is
+called with a stand-in for the view and for the item: discord.py's function asks it for ``callback`` and ``on_error``
+and so says what it does, while the user's objects are left as they are and are what the user's code gets to see.
+"""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import functools
+import logging
+import typing
+from typing import Any, Final
+
+import discord
+
+from argus_exporter.discordpy.outcomes import RULES, Rules, outcome_of
+from argus_exporter.discordpy.patches import Patches
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from argus_exporter.discordpy.interactions import Interactions
+
+    Call = Callable[..., Coroutine[Any, Any, Any]]
+    Watch = Callable[..., Coroutine[Any, Any, Any]]
+
+_METHOD: Final = "_scheduled_task"
+_DYNAMIC: Final = "schedule_dynamic_item_call"
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Shared:
+    """A method of a class, replaced once for all who watch it, each for a client of their own.
+
+    :ivar watches: what is called in its place, by client; first with what it stands for.
+    """
+
+    def __init__(self, owner: type, original: Call) -> None:
+        self.watches: dict[discord.Client, Watch] = {}
+        self._owner = owner
+        self._original = original
+        self._ours = self._make()
+        setattr(owner, _METHOD, self._ours)
+
+    def _make(self) -> Call:
+        original, watches = self._original, self.watches
+
+        @functools.wraps(original)
+        async def scheduled_task(*arguments: Any, **named: Any) -> Any:
+            interaction = next((each for each in arguments if isinstance(each, discord.Interaction)), None)
+            watch = None if interaction is None else watches.get(interaction.client)
+            if watch is None:
+                return await original(*arguments, **named)
+            return await watch(original, interaction, *arguments, **named)
+
+        scheduled_task.argus_exporter = self  # type: ignore[attr-defined]
+        return scheduled_task
+
+    def leave(self, client: discord.Client) -> None:
+        """Watch a client no longer; the last one gives the method back if it is still ours."""
+        self.watches.pop(client, None)
+        if not self.watches and vars(self._owner)[_METHOD] is self._ours:
+            setattr(self._owner, _METHOD, self._original)
+
+
+def shared(kind: type) -> Shared | None:
+    """What watches a class's handlers; None where discord.py has no such method."""
+    owner = next((base for base in kind.__mro__ if _METHOD in vars(base)), None)
+    if owner is None:
+        return None
+    current = vars(owner)[_METHOD]
+    there: Shared | None = getattr(current, "argus_exporter", None)
+    return there or Shared(owner, current)
+
+
+class Course:
+    """What was seen of a handler: whether there is one, whether it was reached, what was raised on the way."""
+
+    def __init__(self, *, found: bool) -> None:
+        self.found = found
+        self._reached = False
+        self._error: BaseException | None = None
+
+    def outcome(self, rules: Rules) -> str:
+        """How it ended; rejected where a check has kept it from being reached."""
+        return outcome_of(self._error, rules) if self._error or self._reached else "rejected"
+
+    def fail(self, error: BaseException) -> None:
+        """Note what was raised; the first is the cause of what comes after it."""
+        self._error = self._error or error
+
+    def reaching(self, call: Call) -> Call:
+        """Note that the handler was asked for."""
+        self._reached = True
+        return call
+
+    def handling(self, on_error: Callable[..., Any]) -> Callable[..., Any]:
+        """Note the error that the user's own handler of errors is told, and tell it with the objects that it knows."""
+
+        def told(interaction: object, error: BaseException, *more: object) -> Any:
+            self.fail(error)
+            return on_error(interaction, error, *map(_real, more))
+
+        return told
+
+    def running(self, callback: Call) -> Call:
+        """Note that the handler was called, and what it raises."""
+
+        async def called(interaction: object) -> Any:
+            self._reached = True
+            try:
+                return await callback(interaction)
+            except BaseException as error:
+                self.fail(error)
+                raise
+
+        return called
+
+    def making(self, create: Call, made: Callable[[Any], object]) -> Call:
+        """Note that there is a handler, and look at the item that was made for it."""
+
+        async def created(*arguments: Any) -> Any:
+            self.found = True
+            try:
+                item = await create(*arguments)
+            except BaseException as error:
+                self.fail(error)
+                raise
+            made(item)
+            return item
+
+        return created
+
+
+class StandIn:
+    """Stands for an object, and lets those know who want to know what it is asked for."""
+
+    def __init__(self, real: Any, spies: Mapping[str, Callable[[Any], Any]]) -> None:
+        self.__dict__.update(_argus_real=real, _argus_spies=spies)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._argus_real, name)
+        spy = self._argus_spies.get(name)
+        return value if spy is None else spy(value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._argus_real, name, value)
+
+    def __repr__(self) -> str:
+        return repr(self._argus_real)
+
+    @property
+    def __class__(self) -> Any:
+        """What it stands for is what ``isinstance`` and ``super`` are to see."""
+        return self._argus_real.__class__
+
+    @__class__.setter
+    def __class__(self, kind: Any) -> None:
+        self._argus_real.__class__ = kind
+
+
+def _real(one: Any) -> Any:
+    return one._argus_real if type(one) is StandIn else one
+
+
+class Handlers:
+    """Tells :class:`~argus_exporter.discordpy.interactions.Interactions` how views, modals and dynamic items end."""
+
+    def __init__(self, interactions: Interactions) -> None:
+        self._interactions = interactions
+        self._shared: list[Shared] = []
+        self._patches = Patches()
+
+    def open(self, state: Any) -> bool:
+        """Begin to watch; False where something of it is not there."""
+        client = self._interactions.view.client
+        found = [shared(discord.ui.View), shared(discord.ui.Modal)]
+        self._shared = [each for each in {id(one): one for one in found if one is not None}.values()]
+        for each in self._shared:
+            each.watches[client] = self._watch
+        store = getattr(state, "_view_store", None)
+        if hasattr(store, _DYNAMIC):
+            self._patches.set(store, _DYNAMIC, self._watching_dynamic(getattr(store, _DYNAMIC)))
+        seen = None not in found and hasattr(store, _DYNAMIC)
+        if not seen:
+            _log.warning("discord.py %s has no %s: views' handlers are not seen to end", discord.__version__, _METHOD)
+        return seen
+
+    def close(self) -> None:
+        """Give everything back."""
+        for each in self._shared:
+            each.leave(self._interactions.view.client)
+        self._shared.clear()
+        self._patches.close()
+
+    async def _watch(
+        self, original: Call, interaction: discord.Interaction[Any], handler: Any, *arguments: Any, **named: Any
+    ) -> Any:
+        """Call a view's function with an item, or a modal's with what was submitted."""
+        course = Course(found=True)
+        watched = StandIn(handler, {"on_submit": course.reaching, "on_error": course.handling})
+        item = {"callback": course.reaching}
+        given = [StandIn(each, item) if isinstance(each, discord.ui.Item) else each for each in arguments]
+        return await self._follow(course, interaction, original(watched, *given, **named))
+
+    def _watching_dynamic(self, original: Call) -> Call:
+        async def call(kind: int, factory: Any, interaction: discord.Interaction[Any], *more: Any) -> Any:
+            course, patches, guard = Course(found=False), Patches(), self._interactions.view.guard
+
+            def made(item: Any) -> None:
+                guard("interactions", lambda: patches.set(item, "callback", course.running(item.callback)))
+
+            watched = StandIn(factory, {"from_custom_id": lambda create: course.making(create, made)})
+            try:
+                return await self._follow(course, interaction, original(kind, watched, interaction, *more))
+            finally:
+                patches.close()
+
+        return call
+
+    async def _follow(
+        self, course: Course, interaction: discord.Interaction[Any], running: Coroutine[Any, Any, Any]
+    ) -> Any:
+        interactions = self._interactions
+        receipt = interactions.receipt_of(interaction.id)  # at the end it may be too old to be found
+        try:
+            return await running
+        except BaseException as error:
+            course.fail(error)
+            raise
+        finally:
+            if course.found:
+                interactions.view.guard(
+                    "interactions", lambda: interactions.end(interaction.id, course.outcome(RULES), receipt)
+                )
