@@ -55,7 +55,9 @@ RULES: Final[Rules] = {
     "discord.GatewayNotFound": DISCORD_ERROR,
     "discord.HTTPException": of_response,
     "discord.InvalidData": DISCORD_ERROR,
+    "discord.MissingApplicationID": BOT_ERROR,
     "discord.RateLimited": DISCORD_ERROR,
+    "discord.oggparse.OggError": BOT_ERROR,
     "discord.opus.OpusError": BOT_ERROR,
     "discord.opus.OpusNotLoaded": BOT_ERROR,
     # app commands
