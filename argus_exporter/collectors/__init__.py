@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.collectors.cache import CacheCollector
 from argus_exporter.collectors.gateway import GatewayCollector
 from argus_exporter.collectors.loop import LoopCollector
 from argus_exporter.collectors.process import ProcessCollector
 from argus_exporter.collectors.shards import ShardsCollector
 from argus_exporter.collectors.tasks import TasksCollector
+from argus_exporter.collectors.voice import VoiceCollector
 
 PROCESS_COLLECTORS: Final[tuple[type[Collector], ...]] = (LoopCollector, ProcessCollector, TasksCollector)
 """What needs no client: they run in manual mode too."""
 
-CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (GatewayCollector, ShardsCollector)
+CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (
+    GatewayCollector,
+    ShardsCollector,
+    CacheCollector,
+    VoiceCollector,
+)
 """What watches a discord.py client."""
 
 COLLECTORS: Final = (*CLIENT_COLLECTORS, *PROCESS_COLLECTORS)

@@ -14,8 +14,12 @@ read or replaced                                    without it
 ``DiscordWebSocket._close_code``                    every close is the server's
 ``DiscordWebSocket.identify``, ``.resume``          IDENTIFYs are not counted down between two polls
 ``DiscordWebSocket.request_chunks``                 requests for members are not counted
-``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute
+``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute; members are
+                                                    absent
 ``ConnectionState._guilds``                         ``Client.guilds``, which copies
+``ConnectionState._users``                          the number of cached users is absent
+``ConnectionState._view_store``                     the same of views and modals
+``ViewStore._views``, ``._modals``                  the same
 ``ShardInfo._parent``                               shards that are connected at the load are seen from their next
                                                     websocket on
 ``AutoShardedClient.__queue``                       the length of the queue is absent

@@ -16,6 +16,8 @@ import discord
 from discord.http import Route
 
 from argus_exporter.catalogue import GATEWAY_EVENTS
+from argus_exporter.discordpy.caches import Caches
+from argus_exporter.discordpy.clock import Clock
 from argus_exporter.discordpy.commands import Commands
 from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
@@ -23,6 +25,7 @@ from argus_exporter.discordpy.guilds import GuildLedger
 from argus_exporter.discordpy.interactions import Interactions
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import CLOSE_CODE, Heart, Socket, heart_of
+from argus_exporter.discordpy.wire import Wire
 from argus_exporter.instruments import CounterCell
 
 if typing.TYPE_CHECKING:
@@ -92,6 +95,9 @@ class ClientView:
         self.events: dict[str, CounterCell] = {name: CounterCell() for name in GATEWAY_EVENTS if name not in _SESSIONS}
         self.shard_cell: Callable[[int], CounterCell] | None = None
         self.guilds = GuildLedger(client, self.guard)
+        self.caches = Caches(client)
+        self.clock = Clock()
+        self.wire = Wire(self)
         self.commands = Commands(self)
         self.interactions = Interactions(self)
         self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions)
