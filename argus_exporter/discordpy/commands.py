@@ -110,6 +110,7 @@ class Commands(Part[CommandListener]):
         """Give everything back; commands that run now are not told of any more."""
         self.active = False
         self._runs.clear()
+        self._tree.close()
         self._prefix.close()
         super().close()
 

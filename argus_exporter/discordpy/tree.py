@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -13,12 +14,14 @@ from typing import Any, Final
 
 import discord
 
+from argus_exporter.discordpy.interactions import InteractionListener
 from argus_exporter.discordpy.outcomes import BOT_ERROR, OK, outcome_of
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
     from argus_exporter.discordpy.commands import Commands
+    from argus_exporter.discordpy.interactions import Receipt
 
 _TYPES: Final = {2: "user", 3: "message"}
 """The types of app commands as Discord numbers them; what else is called is a slash command."""
@@ -26,7 +29,7 @@ _TYPES: Final = {2: "user", 3: "message"}
 _log: Final = logging.getLogger(__name__)
 
 
-class TreeCommands:
+class TreeCommands(InteractionListener):
     """Hooks the command tree: its ``_call``, and ``on_error`` around whatever is there when a command begins.
 
     :ivar tree: the client's command tree; None while there is none.
@@ -44,9 +47,18 @@ class TreeCommands:
         self._ours: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 
     def open(self, state: Any) -> None:
-        """Hook the tree, and look at each receipt whether there is another."""
+        """Hook the tree, and listen to interactions: for their receipts, and for a tree that comes later."""
         self._state = state
-        self._commands.view.interactions.before.append(self.check)
+        self._commands.view.interactions.listeners.append(self)
+        self.check()
+
+    def close(self) -> None:
+        """Listen no more."""
+        with contextlib.suppress(ValueError):
+            self._commands.view.interactions.listeners.remove(self)
+
+    def received(self, receipt: Receipt) -> None:  # noqa: ARG002
+        """An interaction came, which the tree has not seen yet."""
         self.check()
 
     def park(self) -> None:
@@ -130,7 +142,7 @@ class TreeCommands:
             command = interaction.command
             name = None if command is None else command.qualified_name
             outcome = self._commands.end(run, name, raised, silent)
-            self._commands.view.interactions.end(interaction.id, outcome)
+            self._commands.view.interactions.end(interaction.id, outcome, run.receipt)
 
     def fail(self, interaction: Any, error: BaseException) -> None:
         """discord.py tells of a command's error, which by the public way is its end too."""
