@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing
 
 from argus_exporter.cog import ArgusExporter, ClientExporter, attach
+from argus_exporter.discordpy import http_trace
 from argus_exporter.exporter import Exporter
 from argus_exporter.settings import SettingError, Settings
 from argus_exporter.version import VERSION
@@ -18,7 +19,16 @@ if typing.TYPE_CHECKING:
 
 __version__ = VERSION
 
-__all__ = ("ArgusExporter", "ClientExporter", "Exporter", "SettingError", "Settings", "attach", "setup")
+__all__ = (
+    "ArgusExporter",
+    "ClientExporter",
+    "Exporter",
+    "SettingError",
+    "Settings",
+    "attach",
+    "http_trace",
+    "setup",
+)
 
 
 async def setup(bot: commands.Bot | commands.AutoShardedBot) -> None:

@@ -9,6 +9,7 @@ from argus_exporter.collectors.cache import CacheCollector
 from argus_exporter.collectors.gateway import GatewayCollector
 from argus_exporter.collectors.loop import LoopCollector
 from argus_exporter.collectors.process import ProcessCollector
+from argus_exporter.collectors.rest import RestCollector
 from argus_exporter.collectors.shards import ShardsCollector
 from argus_exporter.collectors.tasks import TasksCollector
 from argus_exporter.collectors.voice import VoiceCollector
@@ -21,6 +22,7 @@ CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (
     ShardsCollector,
     CacheCollector,
     VoiceCollector,
+    RestCollector,
 )
 """What watches a discord.py client."""
 

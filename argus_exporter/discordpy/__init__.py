@@ -23,6 +23,11 @@ read or replaced                                    without it
 ``ShardInfo._parent``                               shards that are connected at the load are seen from their next
                                                     websocket on
 ``AutoShardedClient.__queue``                       the length of the queue is absent
+``HTTPClient.__session``, its ``_request``          requests are seen by ``http_trace=argus_exporter.http_trace()`` only
+``HTTPClient.request``                              how long discord.py waited is not known
+``HTTPClient._global_over``                         nor how long for the global limit, and whether there is one is
+                                                    absent
+``HTTPClient._buckets``                             their number is absent
 ``Client._listeners``                               the dispatch is never skipped
 ``tasks.Loop.coro``                                 iterations are not counted; a loop's state is public
 ``tasks.Loop._last_iteration``                      the interval between times of day is absent
@@ -31,9 +36,26 @@ read or replaced                                    without it
 
 from __future__ import annotations
 
+from argus_exporter.discordpy.interactions import InteractionListener, Receipt
 from argus_exporter.discordpy.loops import Followed, Loops
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import Heart, is_fatal
+from argus_exporter.discordpy.trace import http_trace
 from argus_exporter.discordpy.view import ClientView, GatewayListener, SessionStartLimit
+from argus_exporter.discordpy.wire import Exchange, HttpListener
 
-__all__ = ("ClientView", "Followed", "GatewayListener", "Heart", "Loops", "Patches", "SessionStartLimit", "is_fatal")
+__all__ = (
+    "ClientView",
+    "Exchange",
+    "Followed",
+    "GatewayListener",
+    "Heart",
+    "HttpListener",
+    "InteractionListener",
+    "Loops",
+    "Patches",
+    "Receipt",
+    "SessionStartLimit",
+    "http_trace",
+    "is_fatal",
+)

@@ -12,10 +12,16 @@ class Patches:
         self._undo: list[tuple[Any, str, Any, Any, bool]] = []
 
     def set(self, target: Any, name: str, value: Any) -> None:
-        """Replace an attribute on an instance, and remember what was there."""
-        own = name in target.__dict__
+        """Replace an attribute on an instance, and remember what was there.
+
+        In its ``__dict__``: aiohttp's sessions warn, in asyncio's debug mode, of whoever sets an attribute of theirs.
+
+        :raises AttributeError: if there is no such attribute, or the object has no room for it.
+        """
+        attributes: dict[str, Any] = target.__dict__
+        own = name in attributes
         before = getattr(target, name)
-        setattr(target, name, value)
+        attributes[name] = value
         self._undo.append((target, name, value, before, own))
 
     def close(self) -> None:
@@ -26,6 +32,6 @@ class Patches:
             if attributes.get(name) is not value:
                 continue
             if own:
-                setattr(target, name, before)
+                attributes[name] = before
             else:
-                delattr(target, name)
+                del attributes[name]

@@ -100,7 +100,7 @@ class ClientView:
         self.wire = Wire(self)
         self.commands = Commands(self)
         self.interactions = Interactions(self)
-        self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions)
+        self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions, self.wire)
         self._errors = errors
         self._short_circuit = short_circuit
         self._patches = Patches()

@@ -1,0 +1,91 @@
+"""REST: each attempt as it went over the wire, whose limits it met, and how long discord.py held requests back."""
+
+from __future__ import annotations
+
+import typing
+from typing import ClassVar, Final
+
+from argus_exporter import catalogue
+from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.discordpy import HttpListener
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from argus_exporter.discordpy import ClientView, Exchange
+
+INVALID: Final = frozenset({"401", "403", "429"})
+"""Statuses that count towards Cloudflare's ban of the address, but for a 429 whose scope is shared."""
+
+
+class RestCollector(Collector, HttpListener):
+    """Counts attempts, and what the limits say of them."""
+
+    noun: ClassVar[str] = "rest"
+
+    def __init__(self, context: Context) -> None:
+        instruments, view = context.instruments, context.client
+        assert view is not None  # noqa: S101 - collectors of the client are made with one
+        self._view: ClientView = view
+        self._requests = instruments.counter(catalogue.HTTP_REQUESTS_TOTAL)
+        self._durations = instruments.histogram(catalogue.HTTP_REQUEST_DURATION_SECONDS)
+        waits = instruments.histogram(catalogue.HTTP_WAIT_SECONDS)
+        limited = instruments.counter(catalogue.HTTP_RATE_LIMITED_TOTAL)
+        self._waits = {reason: waits.labels(reason) for reason in catalogue.WAIT.values}
+        self._limited = {scope: limited.labels(scope) for scope in catalogue.SCOPE.values}
+        self._invalid = instruments.counter(catalogue.HTTP_INVALID_REQUESTS_TOTAL).labels()
+        self._in_flight = instruments.gauge(catalogue.HTTP_REQUESTS_IN_FLIGHT).labels()
+        self._global = instruments.gauge(catalogue.HTTP_GLOBAL_RATE_LIMITED).labels()
+        self._buckets = instruments.gauge(catalogue.HTTP_BUCKETS).labels()
+        self._skew = instruments.gauge(catalogue.API_CLOCK_SKEW_SECONDS).labels()
+        self._under_way = 0
+        view.wire.listeners.append(self)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether attempts are not seen."""
+        return not self._view.wire.hooked
+
+    def sample(self) -> None:
+        """Bring the gauges up to date: O(1)."""
+        wire = self._view.wire
+        wire.follow()
+        limited = wire.global_limited
+        self._in_flight.value = self._under_way if wire.hooked else None
+        self._global.value = None if limited is None else int(limited)
+        self._buckets.value = wire.buckets
+        self._skew.value = self._view.clock.skew
+
+    # ------------------------------------------------------------------------------------- what the wire tells
+
+    def sent(self, exchange: Exchange) -> None:  # noqa: ARG002
+        """One more is under way."""
+        self._under_way += 1
+
+    def done(self, exchange: Exchange) -> None:
+        """Count it, and what it says of the limits."""
+        self._under_way -= 1
+        method, route, status = exchange.method, exchange.route, exchange.status
+        self._requests.labels(method, route, status).value += 1
+        self._durations.labels(method, route).observe(exchange.seconds)
+        if status in INVALID and exchange.api and exchange.headers is not None:
+            self._count_refusal(status, exchange.headers)
+
+    def waited(self, reason: str, seconds: float) -> None:
+        """Observe what discord.py held back."""
+        self._waits[reason].observe(seconds)
+
+    def _count_refusal(self, status: str, headers: Mapping[str, str]) -> None:
+        scope = scope_of(headers) if status == "429" else ""
+        if scope:
+            self._limited[scope].value += 1
+        if scope != "shared":
+            self._invalid.value += 1
+
+
+def scope_of(headers: Mapping[str, str]) -> str:
+    """Whose limit a 429 was; Cloudflare's own has no ``Via``, or a page instead of JSON (discord.py, http.py)."""
+    if not headers.get("Via") or headers.get("Content-Type") != "application/json":
+        return "cloudflare"
+    scope = headers.get("X-RateLimit-Scope", "")
+    return scope if scope in {"global", "shared"} else "user"
