@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from .rest import Request
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .rest import Rest
 
 
@@ -34,16 +38,24 @@ class Cdn:
 
     def add_to(self, app: web.Application) -> None:
         """Add its routes to an application."""
-        app.router.add_get("/cdn/attachments/{channel_id}/{file_id}/{name}", self.upload)
-        app.router.add_get("/cdn/{path:.*}", self.image)
+        app.router.add_get("/cdn/attachments/{channel_id}/{file_id}/{name}", self._noted(self.upload))
+        app.router.add_get("/cdn/{path:.*}", self._noted(self.image))
 
-    async def upload(self, request: web.Request) -> web.Response:
+    def _noted(self, read: Callable[[web.Request], web.Response]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            response = read(request)
+            self._rest.requests.append(Request("GET", request.path, "GET /cdn/{path}", response.status))
+            return response
+
+        return handle
+
+    def upload(self, request: web.Request) -> web.Response:
         """A file that the bot uploaded."""
         name, content = self._rest.uploads.get(int(request.match_info["file_id"]), ("", b""))
         if name != request.match_info["name"]:
             return web.Response(status=404)
         return web.Response(body=content, content_type="application/octet-stream")
 
-    async def image(self, _: web.Request) -> web.Response:
+    def image(self, _: web.Request) -> web.Response:
         """An image, whatever is asked for."""
         return web.Response(body=IMAGE, content_type="image/png")

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from .gateway import INVALID_SESSION, RECONNECT, Connection, Control
 from .intents import PRIVILEGED
-from .rest import UNAUTHORIZED, ApiError, Route, cloudflare, error, too_many
+from .rest import UNAUTHORIZED, ApiError, Route, cloudflare, error, failure, too_many
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -397,7 +397,7 @@ async def rest_5xx(sim: Simulator, status: int = 502, share: float = 1.0) -> Asy
     def fail(_: Route, __: web.Request) -> web.Response | None:
         if sim.stage.rng.random() >= share:
             return None
-        return web.Response(status=status, text="upstream error", headers={"Via": "1.1 google"})
+        return failure(status)
 
     async with _answering(sim, fail):
         yield

@@ -49,7 +49,7 @@ def unknown(code: int, what: str) -> ApiError:
 
 @dataclass
 class Request:
-    """One REST request that was seen. `json` is its body, `duration` is in seconds."""
+    """One REST request that was seen. `json` is its body, `duration` is in seconds; status 0 is none: it was cut."""
 
     method: str
     path: str
@@ -156,6 +156,8 @@ class Faults:
         default_factory=list[Callable[["Route", web.Request], "web.Response | None"]]
     )
     """Asked first; an answer from one of them is sent instead of the real one."""
+    planned: dict[str, deque[web.Response]] = field(default_factory=dict[str, deque[web.Response]])
+    """The answers to the next requests, by route; before all others."""
 
 
 class Rest:
@@ -197,9 +199,15 @@ class Rest:
         seen.scope = response.headers.get("X-RateLimit-Scope")
         self._count_invalid(response)
         self.requests.append(seen)
+        if isinstance(response, Cut):
+            seen.status = 0
+            response.cut(request)
         return response
 
     async def _answer(self, one: Route, request: web.Request, seen: Request) -> web.Response:
+        planned = self.faults.planned.get(one.name)
+        if planned:
+            return self._with_bucket(one, request, planned.popleft())
         if self.limits.banned:
             return cloudflare()
         for fault in self.faults.answers:
@@ -315,6 +323,20 @@ def too_many(retry_after: float, *, scope: str, headers: dict[str, str] | None =
     extra = {"Retry-After": str(max(round(wait), 1)), "X-RateLimit-Scope": scope}
     extra |= {"X-RateLimit-Global": "true"} if scope == "global" else {}
     return _json(body, 429, extra | (headers or {}))
+
+
+class Cut(web.Response):
+    """No answer: the connection is cut."""
+
+    def cut(self, request: web.Request) -> None:
+        """Cut it."""
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def failure(status: int) -> web.Response:
+    """A server's error, such as 502, with the text that a proxy answers."""
+    return web.Response(status=status, text="upstream error", headers={"Via": "1.1 google"})
 
 
 def cloudflare() -> web.Response:

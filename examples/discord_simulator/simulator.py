@@ -22,7 +22,7 @@ from .intents import PRIVILEGED, without_content
 from .interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL, Interaction, Interactions, Place
 from .limits import QUICK, Limits
 from .messages import Messages
-from .rest import Request, Rest
+from .rest import ROUTES, Request, Rest
 from .snowflakes import Clock
 from .traffic import MIX, Traffic
 from .world import World
@@ -148,6 +148,16 @@ class Simulator:
     def requests(self) -> deque[Request]:
         """The REST requests of late, oldest first."""
         return self.rest.requests
+
+    def answer_next(self, route: str, *answers: web.Response) -> None:
+        """Answer the next requests of a route so, one each: `sim.answer_next("GET /users/{user_id}", failure(502))`.
+
+        `rest.py` has `too_many`, `cloudflare`, `failure`, `error`, and `Cut` for no answer at all. Raises LookupError
+        for a route that is none.
+        """
+        if route not in {one.name for one in ROUTES}:
+            raise LookupError(f"no route {route!r}")
+        self.rest.faults.planned.setdefault(route, deque()).extend(answers)
 
     @property
     def guild_ids(self) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 
 from examples.discord_simulator import DISCORD, QUICK, Simulator
 from examples.discord_simulator.ratelimits import Bucket, Limit, RateLimits
+from examples.discord_simulator.rest import Cut, failure, too_many
 from tests.simulator.bots import connected
 
 
@@ -117,3 +118,28 @@ async def test_discord_py_gives_a_long_429_up_when_it_may(sim: Simulator) -> Non
         async with sim.during("user_429", retry_after=100.0):
             with pytest.raises(discord.RateLimited):
                 await bot.fetch_guild(sim.guild_ids[0])
+
+
+async def test_the_next_answers_of_a_route_can_be_planned(sim: Simulator) -> None:
+    async with connected(sim) as bot:
+        seen = len(sim.requests)
+        sim.answer_next("GET /guilds/{guild_id}", too_many(0.01, scope="user"), failure(503))
+        with pytest.raises(discord.DiscordServerError):
+            await bot.fetch_guild(sim.guild_ids[0])
+        assert await bot.fetch_guild(sim.guild_ids[0])
+        answers = [(request.status, request.scope) for request in [*sim.requests][seen:]]
+        assert answers == [(429, "user"), (503, None), (200, None)]
+
+
+async def test_a_connection_can_be_cut_instead_of_an_answer(sim: Simulator) -> None:
+    async with connected(sim) as bot:
+        channel = bot.get_partial_messageable(next(iter(sim.world.guild(0).channels)))
+        sim.answer_next("POST /channels/{channel_id}/messages", Cut())
+        with pytest.raises(aiohttp.ClientError):
+            await channel.send("lost")
+        assert sim.requests[-1].status == 0
+
+
+def test_only_routes_that_there_are_can_be_planned(sim: Simulator) -> None:
+    with pytest.raises(LookupError, match="no route 'GET /nowhere'"):
+        sim.answer_next("GET /nowhere", failure(500))

@@ -110,9 +110,10 @@ async def test_files_are_uploaded_and_read_back_from_the_cdn(channel: discord.Te
     assert await attachment.read() == b"hello"
 
 
-async def test_an_avatar_is_read_from_the_cdn(bot: Bot) -> None:
+async def test_an_avatar_is_read_from_the_cdn(bot: Bot, sim: Simulator) -> None:
     assert bot.user is not None
     assert await bot.user.display_avatar.read() == IMAGE
+    assert (sim.requests[-1].route, sim.requests[-1].status) == ("GET /cdn/{path}", 200)
 
 
 async def test_members_are_fetched_edited_kicked_and_banned(bot: Bot, guild: discord.Guild, sim: Simulator) -> None:
