@@ -10,6 +10,7 @@ exposition of a user's can serve them.
 from __future__ import annotations
 
 import math
+import re
 import time
 import typing
 from bisect import bisect_left
@@ -32,7 +33,8 @@ Key = tuple[str, ...]
 TRACE_ID: Final = "trace_id"
 """The label of an exemplar, by OpenMetrics' convention."""
 
-_LONGEST_TRACE: Final = 128 - len(TRACE_ID)
+_TRACE: Final = re.compile(rf"[\w.:+/=-]{{1,{128 - len(TRACE_ID)}}}", re.ASCII)
+"""A trace's id as OpenMetrics carries it (128 characters with its label's name), and as every parser reads it."""
 
 spelled: Final = typing.cast("Callable[[float], str]", floatToGoString)
 """A number as Go, and so Prometheus, spells it; prometheus_client's own function, which has no types."""
@@ -123,12 +125,11 @@ class TracedCell(HistogramCell):
     def observe(self, value: float, trace: str = "", /) -> None:
         """Count a value; its exemplar is of the given trace, or else of the active one.
 
-        An id that OpenMetrics could not carry (more than 128 characters with its label's name, or not printable ASCII)
-        is left out.
+        An id of other characters than letters, digits and ``. _ : + / = -``, or of more than 120, is left out.
         """
         super().observe(value)
         trace = trace or self._active()
-        if value == value and 0 < len(trace) <= _LONGEST_TRACE and trace.isascii() and trace.isprintable():  # noqa: PLR0124
+        if trace and value == value and _TRACE.fullmatch(trace):  # noqa: PLR0124 - nan
             self.exemplars[bisect_left(self.edges, value)] = Exemplar(trace, float(value), time.time())
 
     def merge(self, other: HistogramCell) -> None:

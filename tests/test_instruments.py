@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from fractions import Fraction
 
 import prometheus_client
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from prometheus_client.core import CollectorRegistry
 
 from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, Counter, Gauge, Histogram, Label, closed
-from argus_exporter.instruments import CounterCell, GaugeCell, HistogramCell, Instruments, as_float, buckets_of
+from argus_exporter.instruments import (
+    CounterCell,
+    Exemplar,
+    GaugeCell,
+    HistogramCell,
+    Instruments,
+    TracedCell,
+    as_float,
+    buckets_of,
+)
 
 FREE = Label("free", 3, "three")
 CLOSED = closed("closed", ("red", "green"), "two")
@@ -91,6 +101,76 @@ def test_what_cannot_be_added_leaves_no_trace(value: float) -> None:
     with pytest.raises((TypeError, OverflowError)):
         cell.observe(value)
     assert (cell.counts, cell.sum) == ([0, 0, 0, 0, 0], 0.0)
+
+
+def test_a_gauge_goes_up_and_down_from_what_it_is() -> None:
+    cell = GaugeCell()
+    cell.inc(-2)
+    assert cell.value == -2
+    cell.inc()
+    cell.inc(1.5)
+    assert cell.value == 0.5
+
+
+def test_a_cell_takes_over_what_another_has_observed() -> None:
+    one, other = HistogramCell(TIMED.edges), HistogramCell(TIMED.edges)
+    for value in (0.25, 9):
+        one.observe(value)
+        other.observe(value + 1, "ignored")
+    before = one.counts
+    one.merge(other)
+    assert (one.counts, one.sum) == ([0, 1, 0, 1, 2], 20.5)
+    assert before == [0, 1, 0, 0, 1]
+
+
+def kept(cell: TracedCell) -> list[tuple[str, float] | None]:
+    return [each and (each.trace, each.value) for each in cell.exemplars]
+
+
+def test_each_bucket_keeps_its_newest_exemplar() -> None:
+    active = "one"
+    cell = TracedCell(TIMED.edges, lambda: active)
+    cell.observe(0.25)
+    cell.observe(1)
+    active = "two"
+    before = time.time()
+    cell.observe(0.5)
+    cell.observe(2**60, "given")
+    active = ""
+    cell.observe(0.75)
+    cell.observe(math.nan, "nothing")
+    assert kept(cell) == [None, ("two", 0.5), ("one", 1), None, ("given", 2.0**60)]
+    newest = cell.exemplars[1]
+    assert newest is not None
+    assert before <= newest.timestamp <= time.time()
+    assert (cell.counts, sum(cell.counts)) == ([0, 2, 2, 0, 1], 5)
+
+
+@pytest.mark.parametrize("trace", ["", "x" * 121, "é", "a\n", "\0", "\ud800", 'a"', "a\\", "a b", "{", "#"])
+def test_a_trace_that_no_page_could_carry_is_left_out(trace: str) -> None:
+    cell = TracedCell(TIMED.edges, str)
+    cell.observe(0.25, trace)
+    assert (cell.counts, kept(cell)) == ([0, 1, 0, 0, 0], [None] * 5)
+    for trace in ("x" * 120, "0af7651916cd43dd8448eb211c80319c", "1-5759e988-bd862e3fe1be46a994272793", "a_b.c:+/="):
+        cell.observe(0.25, trace)
+        assert kept(cell)[1] == (trace, 0.25)
+
+
+def test_what_cannot_be_added_leaves_no_exemplar() -> None:
+    cell = TracedCell(TIMED.edges, lambda: "one")
+    with pytest.raises(OverflowError):
+        cell.observe(10**400)
+    assert kept(cell) == [None] * 5
+
+
+def test_of_two_cells_the_newer_exemplar_stays() -> None:
+    one, other = TracedCell((1.0, 2.0, 3.0), str), TracedCell((1.0, 2.0, 3.0), str)
+    one.exemplars = [Exemplar("a", 0, 1.0), Exemplar("a", 0, 3.0), Exemplar("a", 0, 1.0), None]
+    other.exemplars = [Exemplar("b", 0, 1.0), Exemplar("b", 0, 2.0), None, Exemplar("b", 0, 1.0)]
+    one.merge(other)
+    assert [each and each.trace for each in one.exemplars] == ["b", "a", "a", "b"]
+    one.merge(HistogramCell(one.edges))
+    assert [each and each.trace for each in one.exemplars] == ["b", "a", "a", "b"]
 
 
 @settings(deadline=None)

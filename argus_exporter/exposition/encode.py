@@ -241,7 +241,7 @@ def _values_with_exemplars(cell: HistogramCell) -> list[str]:
 
 def _suffix(exemplar: Exemplar) -> str:
     """Spell an exemplar as OpenMetrics has it behind a bucket's value."""
-    return f' # {{{TRACE_ID}="{escape(exemplar.trace)}"}} {spelled(exemplar.value)} {exemplar.timestamp}'
+    return f' # {{{TRACE_ID}="{exemplar.trace}"}} {spelled(exemplar.value)} {exemplar.timestamp}'
 
 
 def _pieces(metric: Histogram, *, labelled: bool) -> list[str]:

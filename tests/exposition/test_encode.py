@@ -26,7 +26,7 @@ from argus_exporter import catalogue
 from argus_exporter.catalogue import METRICS, Counter, Gauge, Histogram, Label
 from argus_exporter.exposition import encode
 from argus_exporter.exposition.encode import HISTOGRAMS_A_SLICE, SCALARS_A_SLICE, Encoder, end_of, escape
-from argus_exporter.instruments import Instruments
+from argus_exporter.instruments import Instruments, TracedCell, buckets_of
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +49,8 @@ PLAIN_TIMED = Histogram("plain_timed_seconds", "Timed.", "gateway", edges=(0.5,)
 _VALUE = r'"(?:[^"\\\n]|\\["\\n])*"'
 _LABEL = rf"[a-zA-Z_][a-zA-Z0-9_]*={_VALUE}"
 _PAIR = re.compile(rf"([a-zA-Z_][a-zA-Z0-9_]*)=({_VALUE})")
-_SAMPLE = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? ([^ \n]+)")
+_EXEMPLAR = rf" # \{{{_LABEL}\}} ([^ \n]+) ([^ \n]+)"
+_SAMPLE = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? ([^ \n]+)(?:{_EXEMPLAR})?")
 _NUMBER = re.compile(r"[+-]Inf|NaN|-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 _ESCAPED = {r"\\": "\\", r"\n": "\n", r"\"": '"'}
 
@@ -93,6 +94,10 @@ def canonical(page: bytes) -> list[str]:
 
 
 def _canonical(line: str) -> str:
+    if line.startswith(("test_traced_", "plain_traced_")) and " # " in line:
+        line, _, exemplar = line.rpartition(" # ")
+        labels, observed, at = exemplar.rsplit(" ", 2)
+        return f"{_canonical(line)} # {labels} {value_of(observed)!r} {value_of(at)!r}"
     head, _, number = line.rpartition(" ")
     name, _, labels = head.partition("{")
     pairs = sorted(match[0] for match in _PAIR.finditer(labels))
@@ -224,6 +229,55 @@ def rendered(instruments: Instruments) -> Iterator[tuple[bool, bytes]]:
 def test_any_page_holds_what_prometheus_client_renders_of_the_same_cells(instruments: Instruments) -> None:
     for openmetrics, page in rendered(instruments):
         check_page(instruments, page, openmetrics=openmetrics)
+
+
+TRACED = Histogram("test_traced_seconds", "Traced.", "gateway", WIDE, series=5000, edges=(0, 0.25, 1, 2.5, 1e6))
+PLAIN_TRACED = Histogram("plain_traced_seconds", "Traced.", "gateway", edges=(0.5,))
+traces = st.sampled_from(
+    ["", "0af7651916cd43dd8448eb211c80319c", "1-5e9:.+/=", '"', "\\", "\n", "é", "\ud800", "x" * 120]
+)
+
+
+@st.composite
+def traced(draw: st.DrawFn, observations: st.SearchStrategy[float]) -> Instruments:
+    active = draw(traces)
+    instruments = Instruments(draw(st.sampled_from([{}, {"bot": "b"}])), lambda: active)
+    for observed in draw(st.lists(st.tuples(label_values, observations, traces), max_size=12)):
+        instruments.histogram(TRACED).labels(observed[0], "x").observe(*observed[1:])
+    instruments.histogram(PLAIN_TRACED).labels().observe(draw(observations))
+    instruments.gauge(PLAIN_LEVEL).labels().set(1)
+    return instruments
+
+
+@pytest.mark.usefixtures("small_runs")
+@settings(deadline=None)
+@given(traced(floats))
+def test_exemplars_are_written_as_prometheus_client_does(instruments: Instruments) -> None:
+    for openmetrics, page in rendered(instruments):
+        check_page(instruments, page, openmetrics=openmetrics)
+
+
+@settings(deadline=None)
+@given(traced(st.floats(0)))
+def test_exemplars_are_read_by_prometheus_client_s_parser(instruments: Instruments) -> None:
+    page = Encoder(instruments).page(openmetrics=True)
+    families = prometheus_client.openmetrics.parser.text_string_to_metric_families(page.decode())
+    found = {
+        (sample.name, *sample.labels.values()): (sample.exemplar.labels["trace_id"], sample.exemplar.value)
+        for family in families
+        for sample in family.samples
+        if sample.exemplar
+    }
+    kept = {
+        (f"{metric.name}_bucket", *dict(family.pairs(key)).values(), le): (each.trace, each.value)
+        for metric in (TRACED, PLAIN_TRACED)
+        for family in [instruments.histogram(metric)]
+        for key, cell in family.cells.items()
+        for (le, _), each in zip(buckets_of(cell), typing.cast("TracedCell", cell).exemplars, strict=True)
+        if each
+    }
+    assert found == kept
+    assert b"trace_id" not in Encoder(instruments).page()
 
 
 @settings(deadline=None)
