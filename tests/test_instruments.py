@@ -151,9 +151,9 @@ def test_a_trace_that_no_page_could_carry_is_left_out(trace: str) -> None:
     cell = TracedCell(TIMED.edges, str)
     cell.observe(0.25, trace)
     assert (cell.counts, kept(cell)) == ([0, 1, 0, 0, 0], [None] * 5)
-    for trace in ("x" * 120, "0af7651916cd43dd8448eb211c80319c", "1-5759e988-bd862e3fe1be46a994272793", "a_b.c:+/="):
-        cell.observe(0.25, trace)
-        assert kept(cell)[1] == (trace, 0.25)
+    for good in ("x" * 120, "0af7651916cd43dd8448eb211c80319c", "1-5759e988-bd862e3fe1be46a994272793", "a_b.c:+/="):
+        cell.observe(0.25, good)
+        assert kept(cell)[1] == (good, 0.25)
 
 
 def test_what_cannot_be_added_leaves_no_exemplar() -> None:
