@@ -170,10 +170,12 @@ class Loops:
         ):
             return
         self._signature, self._searched_at = signature, now
-        found: dict[int, tuple[str, AnyLoop]] = {}
-        for name, loop in self._search(places):
-            found.setdefault(id(loop), (name, loop))
-        self._update(found)
+        found = self._found(places)
+        for key, followed in list(self._followed.items()):
+            name, loop = found.get(key, ("", None))
+            if followed.loop() is not loop or followed.name != name:
+                self._drop(key)
+        self._follow(found)
 
     # ------------------------------------------------------------------------------------- finding
 
@@ -190,24 +192,30 @@ class Loops:
     def _adding(self, original: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         async def add_cog(cog: Any, /, *arguments: Any, **named: Any) -> Any:
             self._joining.append(cog)
-            self._search_again()
+            self._guard(self._join, cog)
             try:
                 return await original(cog, *arguments, **named)
             finally:
                 self._joining.remove(cog)
-                self._search_again()
+                self._guard(self._join, cog)
 
         return add_cog
+
+    def _join(self, cog: object) -> None:
+        """Look at one Cog alone: a bot may have hundreds, which come one after another."""
+        self._searched_at = -math.inf  # whether it stays is seen when everything is looked through
+        if self._active:
+            self._follow(self._found([cog]))
 
     def _places(self) -> Iterator[object]:
         """The Cogs and the client, then the modules."""
         if self.client is None:
             return
         bot = self._bot
-        owners = [*self._joining, *(bot.cogs.values() if bot else ()), self.client]
-        names = [*(type(owner).__module__ for owner in owners), "__main__"]
+        owners = [*self._joining, *([] if bot is None else bot.cogs.values()), self.client]
+        names = dict.fromkeys([*(type(owner).__module__ for owner in owners), "__main__"])
         yield from owners
-        yield from bot.extensions.values() if bot else ()
+        yield from [] if bot is None else bot.extensions.values()
         yield from (sys.modules[name] for name in names if name in sys.modules)
 
     def _search(self, places: list[object]) -> Iterator[tuple[str, AnyLoop]]:
@@ -219,11 +227,13 @@ class Loops:
             for loop in _loops_in(place) if owner is None else _loops_of(owner):
                 yield name_of(loop, owner), loop
 
-    def _update(self, found: dict[int, tuple[str, AnyLoop]]) -> None:
-        for key, followed in list(self._followed.items()):
-            name, loop = found.get(key, ("", None))
-            if followed.loop() is not loop or followed.name != name:
-                self._drop(key)
+    def _found(self, places: list[object]) -> dict[int, tuple[str, AnyLoop]]:
+        found: dict[int, tuple[str, AnyLoop]] = {}
+        for name, loop in self._search(places):
+            found.setdefault(id(loop), (name, loop))
+        return found
+
+    def _follow(self, found: dict[int, tuple[str, AnyLoop]]) -> None:
         for key, (name, loop) in found.items():
             if key not in self._followed:
                 followed = self._followed[key] = Followed(name, loop)
@@ -323,4 +333,4 @@ def _interval(loop: AnyLoop) -> float | None:
     if not isinstance(last, dt.datetime) or following is None:
         return None
     seconds = (following - last).total_seconds()
-    return seconds if 0 < seconds <= LONGEST_DAY else None
+    return seconds if seconds <= LONGEST_DAY else None

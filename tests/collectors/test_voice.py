@@ -55,11 +55,11 @@ async def test_voice_clients_are_counted_and_those_that_play() -> None:
             assert told() == (3, 0, 1)
             speakers[0].told = speakers[2].told = True
             assert told() == (3, 2, 1)
+            speakers[1].told = RuntimeError("theirs")
+            assert told() == (3, None, 0)
             # one that does not say makes the sum unknown, not wrong
             speakers[1].told = None
             assert told() == (3, None, 1)
-            speakers[1].told = RuntimeError("theirs")
-            assert told() == (3, None, 0)
             speakers[1].told = False
             await speakers[0].disconnect()
             assert told() == (2, 1, 1)

@@ -125,6 +125,13 @@ async def test_loops_of_the_main_module_are_found(monkeypatch: pytest.MonkeyPatc
         assert heard.names == ["__main__.tick"]
 
 
+async def test_loops_of_the_clients_own_module_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "its_own", module_with_loop("its_own"))
+    monkeypatch.setattr(PlainClient, "__module__", "its_own")
+    with following(PlainClient()) as (_, heard):
+        assert heard.names == ["its_own.tick"]
+
+
 async def test_a_module_that_is_not_there_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PlainClient, "__module__", "gone")
     monkeypatch.delitem(sys.modules, "__main__")
@@ -142,7 +149,7 @@ async def test_a_loop_that_stands_in_two_places_is_counted_once(monkeypatch: pyt
         await bot.add_cog(cog)
         assert heard.names.count("Ticking.tick") == 1
         ledger.watch(cog.tick, "mine")
-        assert (heard.names[-1], heard.gone) == ("mine", ["Ticking.tick"])
+        assert ("mine" in heard.names, heard.gone) == (True, ["Ticking.tick"])
         task = cog.tick.start()
         await task
         assert heard.ends == [("mine", False)] * 2
@@ -183,11 +190,39 @@ async def test_a_cog_that_fails_to_load_is_forgotten_and_the_failure_is_the_user
             raise LookupError("mine")
 
     bot = PlainBot()
-    with following(bot) as (_, heard):
+    with following(bot) as (ledger, heard):
         with pytest.raises(LookupError, match="mine"):
             await bot.add_cog(Failing())
         assert "Failing.tick" in heard.names
-        assert heard.gone == heard.names
+        assert heard.gone == []
+        ledger.find()
+        assert heard.gone == ["Failing.tick"]
+
+
+async def test_a_cog_that_takes_long_to_load_is_followed_meanwhile() -> None:
+    class Slow(Ticking):
+        async def cog_load(self) -> None:
+            ledger.find()
+            await self.tick.start()
+
+    bot = PlainBot()
+    with following(bot) as (ledger, heard):
+        await bot.add_cog(Slow())
+        assert heard.ends == [("Slow.tick", False)] * 2
+        ledger.find()
+        assert heard.gone == []
+
+
+async def test_a_cog_that_is_still_loading_when_we_close_is_not_followed() -> None:
+    class Slow(Ticking):
+        async def cog_load(self) -> None:
+            ledger.close()
+
+    bot, cog = PlainBot(), Slow()
+    body = cog.tick.coro
+    with following(bot) as (ledger, _):
+        await bot.add_cog(cog)
+        assert cog.tick.coro is body
 
 
 async def test_adding_a_cog_is_given_its_arguments_and_is_given_back() -> None:
@@ -211,6 +246,17 @@ async def test_the_body_is_given_back_exactly() -> None:
         assert (ours.__name__, ours.__qualname__) == (body.__name__, body.__qualname__)
         assert inspect.iscoroutinefunction(ours)
     assert cog.tick.coro is body
+
+
+async def test_what_the_body_returns_is_returned_to_who_calls_it_by_hand() -> None:
+    @tasks.loop(seconds=1)
+    async def seven() -> int:
+        return 7
+
+    with following(None) as (ledger, heard):
+        ledger.watch(seven)
+        assert await seven() == 7
+        assert heard.ends == []
 
 
 async def test_a_body_that_somebody_wrapped_over_ours_is_left_alone_and_counted_no_more() -> None:
@@ -276,6 +322,34 @@ async def test_an_unloaded_cog_can_be_collected() -> None:
         assert [reference() for reference in kept] == [None, None]
         ledger.find()
         assert "Failing.tick" in heard.gone
+
+
+def test_a_watched_loop_that_nobody_holds_is_let_go() -> None:
+    async def body() -> None: ...
+
+    with following(None) as (ledger, heard):
+        loop: Any = tasks.loop(seconds=1)(body)
+        ledger.watch(loop, "mine")
+        ledger.find()
+        del loop
+        gc.collect()
+        ledger.find()
+        assert (heard.names, heard.gone) == (["mine"], ["mine"])
+
+
+def test_a_loop_that_came_where_another_has_been_in_memory_is_another() -> None:
+    async def body() -> None: ...
+
+    with following(None) as (ledger, heard):
+        first: Any = tasks.loop(seconds=1)(body)
+        second: Any = tasks.loop(seconds=1)(body)
+        ledger.watch(first, "mine")
+        ledger._followed[id(second)] = ledger._followed.pop(id(first))
+        del first
+        gc.collect()
+        ledger.watch(second, "mine")
+        assert (heard.names, heard.gone) == (["mine", "mine"], ["mine"])
+        assert second.coro is not body
 
 
 async def test_where_nothing_has_come_or_gone_nothing_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,3 +437,4 @@ def test_a_body_without_a_name_has_its_types() -> None:
 
     loop: Any = tasks.Loop(functools.partial(body, 1), 1, 0, 0, discord.utils.MISSING, None, True, "named")  # type: ignore[attr-defined]
     assert loops.name_of(loop) == "functools.partial"
+    assert loops.name_of(loop, Heard()) == "Heard.partial"
