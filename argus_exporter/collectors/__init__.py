@@ -7,6 +7,7 @@ from typing import Final
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.collectors.cache import CacheCollector
 from argus_exporter.collectors.gateway import GatewayCollector
+from argus_exporter.collectors.interactions import InteractionsCollector
 from argus_exporter.collectors.loop import LoopCollector
 from argus_exporter.collectors.process import ProcessCollector
 from argus_exporter.collectors.rest import RestCollector
@@ -20,6 +21,7 @@ PROCESS_COLLECTORS: Final[tuple[type[Collector], ...]] = (LoopCollector, Process
 CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (
     GatewayCollector,
     ShardsCollector,
+    InteractionsCollector,
     CacheCollector,
     VoiceCollector,
     RestCollector,

@@ -1,7 +1,8 @@
 """The one place that reads discord.py's private attributes and replaces any of its methods.
 
 Each of them is probed, has a fallback, and has a test per supported version. What is replaced is replaced on the
-instance, remembers what was there, and is given back by :meth:`ClientView.close`.
+instance, remembers what was there, and is given back by :meth:`ClientView.close`. Only ``_scheduled_task`` is replaced
+on discord.py's classes, for views are the user's objects: once for all exporters of a process, by client.
 
 ==================================================  =================================================================
 read or replaced                                    without it
@@ -15,11 +16,13 @@ read or replaced                                    without it
 ``DiscordWebSocket.identify``, ``.resume``          IDENTIFYs are not counted down between two polls
 ``DiscordWebSocket.request_chunks``                 requests for members are not counted
 ``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute; members are
-                                                    absent
+                                                    absent; interactions are received by public events
 ``ConnectionState._guilds``                         ``Client.guilds``, which copies
 ``ConnectionState._users``                          the number of cached users is absent
 ``ConnectionState._view_store``                     the same of views and modals
 ``ViewStore._views``, ``._modals``                  the same
+``View._scheduled_task``, ``Modal._scheduled_task`` when handlers of views and modals end is not known
+``ViewStore.schedule_dynamic_item_call``            nor when those of dynamic items do
 ``ShardInfo._parent``                               shards that are connected at the load are seen from their next
                                                     websocket on
 ``AutoShardedClient.__queue``                       the length of the queue is absent

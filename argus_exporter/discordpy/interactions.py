@@ -18,6 +18,7 @@ import discord
 
 from argus_exporter.discordpy.parts import Part
 from argus_exporter.discordpy.views import Handlers
+from argus_exporter.discordpy.wire import HttpListener
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,11 +122,10 @@ class InteractionListener:
         """Its handler has ended; told once."""
 
 
-class Interactions(Part[InteractionListener]):
+class Interactions(Part[InteractionListener], HttpListener):
     """Follows each interaction from its receipt to its first response and to the end of its handler.
 
     :ivar before: called at each receipt, before discord.py's parser; what they raise is caught and counted.
-    :ivar degraded: whether something of it cannot be seen, or only by the public way.
     :ivar now: ``time.perf_counter``, and :ivar epoch: ``time.time``, or what stands for them.
     """
 
@@ -136,7 +136,7 @@ class Interactions(Part[InteractionListener]):
         self.before: list[Callable[[], object]] = []
         self.now: Callable[[], float] = time.perf_counter
         self.epoch: Callable[[], float] = time.time
-        self.degraded = False
+        self._lacking = False
         self._open: OrderedDict[int, Receipt] = OrderedDict()  # a dict is slow at its first item, where many were taken
         self._kept: OrderedDict[int, Receipt] = OrderedDict()
         self._active = False
@@ -144,8 +144,11 @@ class Interactions(Part[InteractionListener]):
         self._wrapped: tuple[Callable[[Any], object], Callable[[Any], object]] | None = None
         self._stamp: tuple[float, float] | None = None
         self._handlers = Handlers(self)
-        self._wire: Any = getattr(view, "wire", None)
-        self._clock: Any = getattr(view, "clock", None)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether receipts, answers or the ends of views are not seen, or by the public way only."""
+        return self._lacking or self._blind
 
     # ------------------------------------------------------------------------------------- life
 
@@ -160,9 +163,8 @@ class Interactions(Part[InteractionListener]):
             self._wrapped = self._receiving(parser), parser
             self._parsers[_EVENT] = self._wrapped[0]
         seen = self._handlers.open(state)
-        self.degraded = parser is None or not seen
-        if self._wire is not None:
-            self._wire.listeners.append(self)
+        self._lacking = parser is None or not seen
+        self.view.wire.listeners.append(self)
 
     def park(self) -> None:
         """Without the parser, pair the public event's time with the interaction that is dispatched after it."""
@@ -173,8 +175,8 @@ class Interactions(Part[InteractionListener]):
     def close(self) -> None:
         """Give everything back. Interactions that are followed now are not told of any more."""
         self._active = False
-        if self._wire is not None and self in self._wire.listeners:
-            self._wire.listeners.remove(self)
+        if self in self.view.wire.listeners:
+            self.view.wire.listeners.remove(self)
         if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
             self._parsers[_EVENT] = self._wrapped[1]
         self._wrapped = None
@@ -212,7 +214,7 @@ class Interactions(Part[InteractionListener]):
 
     @property
     def _blind(self) -> bool:
-        return self._wire is None or self._wire.degraded
+        return not self.view.wire.hooked
 
     # ------------------------------------------------------------------------------------- received
 
@@ -260,7 +262,7 @@ class Interactions(Part[InteractionListener]):
 
     def _date(self, receipt: Receipt, *, late: bool) -> None:
         """Find out when it was created by the own clock: as soon as the skew is known, or when it is ``late``."""
-        skew = None if self._clock is None else self._clock.skew
+        skew = self.view.clock.skew
         if receipt.delivery is not None or (skew is None and not late):
             return
         seconds = receipt.received_at - receipt.created - (skew or 0.0)

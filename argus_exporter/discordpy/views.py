@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import discord
 
-from argus_exporter.discordpy.outcomes import RULES, Rules, outcome_of
+from argus_exporter.discordpy.outcomes import outcome_of
 from argus_exporter.discordpy.patches import Patches
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from argus_exporter.discordpy.interactions import Interactions
+    from argus_exporter.discordpy.interactions import Interactions, Receipt
+    from argus_exporter.discordpy.outcomes import Rules
 
     Call = Callable[..., Coroutine[Any, Any, Any]]
     Watch = Callable[..., Coroutine[Any, Any, Any]]
@@ -52,11 +53,11 @@ class Shared:
 
         @functools.wraps(original)
         async def scheduled_task(*arguments: Any, **named: Any) -> Any:
-            interaction = next((each for each in arguments if isinstance(each, discord.Interaction)), None)
-            watch = None if interaction is None else watches.get(interaction.client)
+            found: list[Any] = [each for each in arguments if isinstance(each, discord.Interaction)]
+            watch = watches.get(found[0].client) if found else None
             if watch is None:
                 return await original(*arguments, **named)
-            return await watch(original, interaction, *arguments, **named)
+            return await watch(original, *found, *arguments, **named)
 
         scheduled_task.argus_exporter = self  # type: ignore[attr-defined]
         return scheduled_task
@@ -94,10 +95,10 @@ class Course:
         """Note what was raised; the first is the cause of what comes after it."""
         self._error = self._error or error
 
-    def reaching(self, call: Call) -> Call:
-        """Note that the handler was asked for."""
+    def reaching(self, callback: Call) -> Call:
+        """Note that discord.py has asked for the handler."""
         self._reached = True
-        return call
+        return callback
 
     def handling(self, on_error: Callable[..., Any]) -> Callable[..., Any]:
         """Note the error that the user's own handler of errors is told, and tell it with the objects that it knows."""
@@ -108,33 +109,27 @@ class Course:
 
         return told
 
-    def running(self, callback: Call) -> Call:
-        """Note that the handler was called, and what it raises."""
+    def spy(self, item: Any, patches: Patches) -> None:
+        """Note when an item that was made for this one interaction is called."""
+        failing = self.failing(item.callback)
 
-        async def called(interaction: object) -> Any:
-            self._reached = True
+        def callback(interaction: object) -> Any:
+            return self.reaching(failing)(interaction)
+
+        patches.set(item, "callback", callback)
+
+    def failing(self, call: Call) -> Call:
+        """Note what is raised where discord.py itself only logs it."""
+
+        async def called(*arguments: Any) -> Any:
+            self.found = True
             try:
-                return await callback(interaction)
+                return await call(*arguments)
             except BaseException as error:
                 self.fail(error)
                 raise
 
         return called
-
-    def making(self, create: Call, made: Callable[[Any], object]) -> Call:
-        """Note that there is a handler, and look at the item that was made for it."""
-
-        async def created(*arguments: Any) -> Any:
-            self.found = True
-            try:
-                item = await create(*arguments)
-            except BaseException as error:
-                self.fail(error)
-                raise
-            made(item)
-            return item
-
-        return created
 
 
 class StandIn:
@@ -178,17 +173,16 @@ class Handlers:
 
     def open(self, state: Any) -> bool:
         """Begin to watch; False where something of it is not there."""
-        client = self._interactions.view.client
-        found = [shared(discord.ui.View), shared(discord.ui.Modal)]
-        self._shared = [each for each in {id(one): one for one in found if one is not None}.values()]
+        self._shared = [each for kind in (discord.ui.View, discord.ui.Modal) if (each := shared(kind)) is not None]
         for each in self._shared:
-            each.watches[client] = self._watch
+            each.watches[self._interactions.view.client] = self._watch
         store = getattr(state, "_view_store", None)
-        if hasattr(store, _DYNAMIC):
-            self._patches.set(store, _DYNAMIC, self._watching_dynamic(getattr(store, _DYNAMIC)))
-        seen = None not in found and hasattr(store, _DYNAMIC)
+        call = getattr(store, _DYNAMIC, None)
+        if call is not None:
+            self._patches.set(store, _DYNAMIC, self._watching_dynamic(call))
+        seen = bool(self._shared) and call is not None
         if not seen:
-            _log.warning("discord.py %s has no %s: views' handlers are not seen to end", discord.__version__, _METHOD)
+            _log.warning("discord.py %s has no %s: views are not all seen to end", discord.__version__, _METHOD)
         return seen
 
     def close(self) -> None:
@@ -210,12 +204,14 @@ class Handlers:
 
     def _watching_dynamic(self, original: Call) -> Call:
         async def call(kind: int, factory: Any, interaction: discord.Interaction[Any], *more: Any) -> Any:
-            course, patches, guard = Course(found=False), Patches(), self._interactions.view.guard
+            course, patches = Course(found=False), Patches()
 
-            def made(item: Any) -> None:
-                guard("interactions", lambda: patches.set(item, "callback", course.running(item.callback)))
+            async def from_custom_id(*arguments: Any) -> Any:
+                item = await course.failing(factory.from_custom_id)(*arguments)
+                self._interactions.view.guard("interactions", course.spy, item, patches)
+                return item
 
-            watched = StandIn(factory, {"from_custom_id": lambda create: course.making(create, made)})
+            watched = StandIn(factory, {"from_custom_id": lambda _: from_custom_id})
             try:
                 return await self._follow(course, interaction, original(kind, watched, interaction, *more))
             finally:
@@ -226,15 +222,15 @@ class Handlers:
     async def _follow(
         self, course: Course, interaction: discord.Interaction[Any], running: Coroutine[Any, Any, Any]
     ) -> Any:
-        interactions = self._interactions
-        receipt = interactions.receipt_of(interaction.id)  # at the end it may be too old to be found
+        receipt = self._interactions.receipt_of(interaction.id)  # at the end it may be too old to be found
         try:
             return await running
         except BaseException as error:
             course.fail(error)
             raise
         finally:
-            if course.found:
-                interactions.view.guard(
-                    "interactions", lambda: interactions.end(interaction.id, course.outcome(RULES), receipt)
-                )
+            self._interactions.view.guard("interactions", self._ended, course, interaction.id, receipt)
+
+    def _ended(self, course: Course, interaction_id: int, receipt: Receipt | None) -> None:
+        if course.found:
+            self._interactions.end(interaction_id, course.outcome(self._interactions.view.commands.rules), receipt)
