@@ -44,6 +44,7 @@ class TreeCommands(InteractionListener):
         self._state: Any = None
         self._parked = False
         self._around: Callable[..., Any] | None = None
+        self._told: weakref.WeakSet[BaseException] = weakref.WeakSet()
         self._ours: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 
     def open(self, state: Any) -> None:
@@ -145,11 +146,12 @@ class TreeCommands(InteractionListener):
             self._commands.view.interactions.end(interaction.id, outcome, run.receipt)
 
     def fail(self, interaction: Any, error: BaseException) -> None:
-        """discord.py tells of a command's error, which by the public way is its end too."""
-        if self.degraded:
-            self._completed(interaction, error=error)
-        else:
+        """discord.py tells of a command's error, which by the public way is its end, though it may be told again."""
+        if not self.degraded:
             self._commands.fail(interaction, error)
+        elif error not in self._told:
+            self._told.add(error)
+            self._completed(interaction, error=error)
 
     def _completed(self, interaction: Any, *_: object, error: BaseException | None = None) -> None:
         self._begin_at(interaction, math.nan)
