@@ -212,10 +212,10 @@ class Loops:
         if self.client is None:
             return
         bot = self._bot
-        owners = [*self._joining, *([] if bot is None else bot.cogs.values()), self.client]
+        owners: list[object] = [*self._joining, *(() if bot is None else bot.cogs.values()), self.client]
         names = dict.fromkeys([*(type(owner).__module__ for owner in owners), "__main__"])
         yield from owners
-        yield from [] if bot is None else bot.extensions.values()
+        yield from () if bot is None else bot.extensions.values()
         yield from (sys.modules[name] for name in names if name in sys.modules)
 
     def _search(self, places: list[object]) -> Iterator[tuple[str, AnyLoop]]:
