@@ -17,6 +17,7 @@ from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
+from argus_exporter.discordpy.outcomes import RULES, outcome_of
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.page import Page
 from argus_exporter.exposition.registry import RegistryCollector
@@ -61,7 +62,8 @@ class Exporter(CustomMethods, ManualMethods):
         )
         self.ledger: Final = Ledger(self.instruments.overflow)
         self.custom = Custom(self.instruments, self.ledger)
-        self.manual = Manual(self.custom, self.note_error, self.capture_error)
+        rules = {**RULES, **dict(self.settings.outcomes)}
+        self.manual = Manual(self.custom, self.note_error, self.capture_error, lambda error: outcome_of(error, rules))
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
         self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
         self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)

@@ -5,7 +5,7 @@ Nothing of it raises into the bot, any thread may record, and what cannot be cou
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import inspect
 import math
 import typing
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from argus_exporter import catalogue
-from argus_exporter.catalogue import OTHER
+from argus_exporter.catalogue import COMMANDS_TOTAL, INTERACTIONS_HANDLED_TOTAL, OTHER
 from argus_exporter.custom import CounterHandle, Custom, HistogramHandle
 
 if typing.TYPE_CHECKING:
@@ -27,11 +27,24 @@ Asked = TypeVar("Asked", bound="Callable[[], float | ByShard | None]")
 _FAULTS: Final = ("bot_error", "discord_error")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class End:
+    """What is told of a command or of another interaction that has ended; ``metric`` is the one that counts them."""
+
+    metric: Metric
+    command: str
+    type: str
+    seconds: float | None
+    outcome: str
+    error: BaseException | None
+
+
 class Manual:
     """Counts what it is told, and asks what it was given to ask.
 
     :param errors: is told what was caught, and by whom.
     :param report: takes an exception of the bot's to the error log.
+    :param outcome_of: how a command ended that raised this.
     :ivar attached: whether a client is watched: then its collectors count, and nothing is taken here.
     """
 
@@ -40,56 +53,63 @@ class Manual:
         custom: Custom,
         errors: Callable[[str, BaseException], None],
         report: Callable[[BaseException, Mapping[str, str]], None],
+        outcome_of: Callable[[BaseException], str],
     ) -> None:
         self.attached = False
         self._custom = custom
         self._instruments = custom.instruments
         self._errors = errors
         self._report = report
+        self._outcome_of = outcome_of
         self._counters: dict[str, CounterHandle] = {}
         self._histograms: dict[str, HistogramHandle] = {}
         self._asked: dict[Gauge, Callable[[], float | ByShard | None]] = {}
 
-    def record(self, metric: Metric, labels: Mapping[str, str], count: Callable[[], None]) -> None:
-        """Count something, if no client is attached and the labels are ones that the metric knows."""
-        if self.attached:
-            self._custom.leave_out(metric.name, "recorded by hand though a client is watched, which counts it")
+    def ended(self, end: End) -> None:
+        """Count an interaction or a command whose handler has ended."""
+        error = end.error if isinstance(end.error, BaseException) else None
+        outcome = end.outcome or (self._outcome_of(error) if error else "bot_error" if end.error else "ok")
+        labels = {"type": end.type, "outcome": outcome}
+        if not self._knows(end.metric, labels):
             return
-        for label in metric.labels:
-            if label.values and label.name in labels and labels[label.name] not in label.values:
-                self._custom.leave_out(metric.name, f"of another {label.name} than {', '.join(label.values)}")
-                return
+        if end.metric is COMMANDS_TOTAL:
+            labels["command"] = OTHER if outcome == "not_found" else end.command
+            self._command(end, labels, error)
+        if end.type in catalogue.INTERACTION_TYPES:
+            self._count(catalogue.INTERACTIONS_TOTAL, labels)
+            self._count(INTERACTIONS_HANDLED_TOTAL, labels)
+            self._observe(catalogue.INTERACTION_DURATION_SECONDS, labels, end.seconds)
+        if error is not None and outcome in _FAULTS:
+            self._report(error, labels)
+
+    def _command(self, end: End, labels: Mapping[str, str], error: BaseException | None) -> None:
+        self._count(COMMANDS_TOTAL, labels)
+        self._observe(catalogue.COMMAND_DURATION_SECONDS, labels, end.seconds)
+        self._observe(catalogue.COMMAND_DURATION_BY_COMMAND_SECONDS, labels, end.seconds)
+        if error is not None and labels["outcome"] != "ok":
+            self._count(catalogue.COMMAND_ERRORS_TOTAL, {**labels, "error": type(error).__name__})
+
+    def rate_limited(self, scope: str) -> None:
+        """Count a response 429."""
+        if self._knows(catalogue.HTTP_RATE_LIMITED_TOTAL, {"scope": scope}):
+            self._count(catalogue.HTTP_RATE_LIMITED_TOTAL, {"scope": scope})
+
+    def guarded(self, metric: Metric, do: Callable[[], None]) -> None:
+        """Do something for a metric, unless a client is attached; what it raises is counted."""
         try:
-            count()
+            if self.attached:
+                self._custom.leave_out(metric.name, "recorded by hand though a client is watched, which counts it")
+            else:
+                do()
         except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
             self._errors("exporter", error)
 
-    def command(self, name: str, kind: str, seconds: float | None, outcome: str, error: BaseException | None) -> None:
-        """Count a command that has ended, and the interaction that it was."""
-        name = OTHER if outcome == "not_found" else name
-        self._count(catalogue.COMMANDS_TOTAL, name, kind, outcome)
-        self._observe(catalogue.COMMAND_DURATION_SECONDS, seconds, kind)
-        self._observe(catalogue.COMMAND_DURATION_BY_COMMAND_SECONDS, seconds, name)
-        if isinstance(error, BaseException):
-            self._count(catalogue.COMMAND_ERRORS_TOTAL, name, type(error).__name__)
-        if kind in catalogue.INTERACTION_TYPES:
-            self.interaction(kind, seconds, outcome)
-        self.report(error, {"command": name, "type": kind, "outcome": outcome})
-
-    def interaction(self, kind: str, seconds: float | None, outcome: str) -> None:
-        """Count an interaction whose handler has ended."""
-        self._count(catalogue.INTERACTIONS_TOTAL, kind)
-        self._count(catalogue.INTERACTIONS_HANDLED_TOTAL, kind, outcome)
-        self._observe(catalogue.INTERACTION_DURATION_SECONDS, seconds, kind)
-
-    def rate_limit(self, scope: str) -> None:
-        """Count a response 429."""
-        self._count(catalogue.HTTP_RATE_LIMITED_TOTAL, scope)
-
-    def report(self, error: BaseException | None, context: Mapping[str, str]) -> None:
-        """Take an exception to the error log, if it is somebody's fault."""
-        if isinstance(error, BaseException) and context["outcome"] in _FAULTS:
-            self._report(error, context)
+    def _knows(self, metric: Metric, given: Mapping[str, str]) -> bool:
+        for label in metric.labels:
+            if label.values and given[label.name] not in label.values:
+                self._custom.leave_out(metric.name, f"of another {label.name} than {', '.join(label.values)}")
+                return False
+        return True
 
     def ask(self, metric: Gauge, callback: Asked) -> Asked:
         """Ask a callback at each sample.
@@ -99,7 +119,7 @@ class Manual:
         if inspect.iscoroutinefunction(callback):
             msg = f"{metric.name} is asked for at each scrape, by a function that answers at once; not by a coroutine"
             raise TypeError(msg)
-        self.record(metric, {}, lambda: self._asked.update({metric: callback}))
+        self.guarded(metric, lambda: self._asked.update({metric: callback}))
         return callback
 
     def sample(self) -> None:
@@ -123,15 +143,15 @@ class Manual:
         for key, cell in family.cells.items():
             cell.set(by_shard.get(key[0]))
 
-    def _count(self, metric: Counter, *values: str) -> None:
+    def _count(self, metric: Counter, labels: Mapping[str, str]) -> None:
         counter = self._counters.get(metric.name)
         if counter is None:
             with self._custom.ledger.lock:
                 counter = CounterHandle(self._custom, self._instruments.counter(metric))
             self._counters[metric.name] = counter
-        counter.labels(*values).inc()
+        counter.labels(*[labels[name] for name in metric.label_names]).inc()
 
-    def _observe(self, metric: Histogram, seconds: float | None, *values: str) -> None:
+    def _observe(self, metric: Histogram, labels: Mapping[str, str], seconds: float | None) -> None:
         if seconds is None:
             return
         histogram = self._histograms.get(metric.name)
@@ -139,7 +159,7 @@ class Manual:
             with self._custom.ledger.lock:
                 histogram = HistogramHandle(self._custom, self._instruments.histogram(metric))
             self._histograms[metric.name] = histogram
-        histogram.labels(*values).observe(seconds)
+        histogram.labels(*[labels[name] for name in metric.label_names]).observe(seconds)
 
 
 def _answer(answer: float | ByShard | None) -> dict[str, float] | float | None:
@@ -148,13 +168,6 @@ def _answer(answer: float | ByShard | None) -> dict[str, float] | float | None:
         known = {str(int(shard)): _answer(value) for shard, value in answer.items()}
         return {shard: value for shard, value in known.items() if isinstance(value, int | float)}
     return answer if answer is not None and math.isfinite(answer) else None
-
-
-def outcome_of(error: BaseException | None) -> str:
-    """How a command ended that raised this, or nothing."""
-    if error is None:
-        return "ok"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "bot_error"
 
 
 class ManualMethods:
@@ -179,39 +192,30 @@ class ManualMethods:
         :param name: the command's, with its groups: "shop buy". Never what a user has typed.
         :param seconds: from its receipt to its end; not observed if not given.
         :param type: slash, user, message or prefix.
-        :param outcome: one of the outcomes in the README; if not given, ok or what the error says: cancelled for a
-            ``CancelledError``, else bot_error.
+        :param outcome: one of the outcomes in the README; if not given, ok, or what the table of outcomes says of the
+            error (``ARGUS_OUTCOMES`` adds to it), which is mostly bot_error.
         :param error: what it raised; its class becomes a label.
         """
-        outcome = outcome or outcome_of(error)
-        self.manual.record(
-            catalogue.COMMANDS_TOTAL,
-            {"type": type, "outcome": outcome},
-            lambda: self.manual.command(name, type, seconds, outcome, error),
-        )
+        self._record(End(COMMANDS_TOTAL, name, type, seconds, outcome, error))
 
     def record_component(
         self, seconds: float | None = None, *, outcome: str = "", error: BaseException | None = None
     ) -> None:
         """Count a click on a component whose handler has ended; as :meth:`record_command`."""
-        self._record_interaction("component", seconds, outcome or outcome_of(error), error)
+        self._record(End(INTERACTIONS_HANDLED_TOTAL, "", "component", seconds, outcome, error))
 
     def record_autocomplete(
         self, seconds: float | None = None, *, outcome: str = "", error: BaseException | None = None
     ) -> None:
         """Count an autocompletion that has ended; as :meth:`record_command`."""
-        self._record_interaction("autocomplete", seconds, outcome or outcome_of(error), error)
-
-    def _record_interaction(self, kind: str, seconds: float | None, outcome: str, error: BaseException | None) -> None:
-        def count() -> None:
-            self.manual.interaction(kind, seconds, outcome)
-            self.manual.report(error, {"type": kind, "outcome": outcome})
-
-        self.manual.record(catalogue.INTERACTIONS_HANDLED_TOTAL, {"outcome": outcome}, count)
+        self._record(End(INTERACTIONS_HANDLED_TOTAL, "", "autocomplete", seconds, outcome, error))
 
     def record_rate_limit(self, scope: str = "user") -> None:
         """Count a response 429 by whose limit it was: user, global, shared or cloudflare."""
-        self.manual.record(catalogue.HTTP_RATE_LIMITED_TOTAL, {"scope": scope}, lambda: self.manual.rate_limit(scope))
+        self.manual.guarded(catalogue.HTTP_RATE_LIMITED_TOTAL, lambda: self.manual.rate_limited(scope))
+
+    def _record(self, end: End) -> None:
+        self.manual.guarded(end.metric, lambda: self.manual.ended(end))
 
     def on_latency(self, callback: Asked) -> Asked:
         """Ask a function for the gateway's latency at each sample: seconds, or seconds by shard id.
