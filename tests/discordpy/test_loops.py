@@ -324,15 +324,31 @@ async def test_an_unloaded_cog_can_be_collected() -> None:
         assert "Failing.tick" in heard.gone
 
 
+async def test_a_task_that_does_not_show_its_exception_is_dead_by_what_the_loop_says() -> None:
+    class Opaque(tasks.Loop[Any]):
+        def get_task(self) -> Any:
+            return None
+
+    async def body() -> None:
+        raise LookupError
+
+    loop = Opaque(body, 1, 0, 0, discord.utils.MISSING, None, True, None)
+    followed = Followed("mine", loop)
+    assert followed.state() == loops.LoopState(running=False, dead=False, retrying=False, interval=1.0)
+    await asyncio.gather(loop.start(), return_exceptions=True)
+    assert followed.state() == loops.LoopState(running=False, dead=True, retrying=False, interval=1.0)
+
+
 def test_a_watched_loop_that_nobody_holds_is_let_go() -> None:
     async def body() -> None: ...
 
     with following(None) as (ledger, heard):
         loop: Any = tasks.loop(seconds=1)(body)
         ledger.watch(loop, "mine")
-        ledger.find()
+        (followed,) = ledger._followed.values()
         del loop
         gc.collect()
+        assert followed.state() is None
         ledger.find()
         assert (heard.names, heard.gone) == (["mine"], ["mine"])
 
