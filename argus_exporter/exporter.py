@@ -15,6 +15,7 @@ from aiohttp import web
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.collectors.commands import scaled
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
@@ -63,7 +64,14 @@ class Exporter(CustomMethods, ManualMethods):
         self.ledger: Final = Ledger(self.instruments.overflow)
         self.custom = Custom(self.instruments, self.ledger)
         rules = {**RULES, **dict(self.settings.outcomes)}
-        self.manual = Manual(self.custom, self.note_error, self.capture_error, lambda error: outcome_of(error, rules))
+        self.manual = Manual(
+            self.custom,
+            self.note_error,
+            self.capture_error,
+            lambda error: outcome_of(error, rules),
+            scaled,
+            self.settings.max_commands,
+        )
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
         self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
         self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)

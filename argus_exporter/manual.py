@@ -22,9 +22,18 @@ if typing.TYPE_CHECKING:
     from argus_exporter.catalogue import Counter, Gauge, Histogram, Metric
 
 ByShard = Mapping[int, float | None]
+AnyMetric = TypeVar("AnyMetric", catalogue.Counter, catalogue.Histogram)
 Asked = TypeVar("Asked", bound="Callable[[], float | ByShard | None]")
 
 _FAULTS: Final = ("bot_error", "discord_error")
+
+
+class Scale(typing.Protocol):
+    """Changes the bounds of a metric of commands."""
+
+    def __call__(self, metric: AnyMetric, bound: int, /) -> AnyMetric:
+        """The metric with another bound of command names."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Manual:
     :param errors: is told what was caught, and by whom.
     :param report: takes an exception of the bot's to the error log.
     :param outcome_of: how a command ended that raised this.
+    :param scale: gives a metric the bound of command names that is set, ``max_commands``.
     :ivar attached: whether a client is watched: then its collectors count, and nothing is taken here.
     """
 
@@ -54,6 +64,8 @@ class Manual:
         errors: Callable[[str, BaseException], None],
         report: Callable[[BaseException, Mapping[str, str]], None],
         outcome_of: Callable[[BaseException], str],
+        scale: Scale,
+        max_commands: int,
     ) -> None:
         self.attached = False
         self._custom = custom
@@ -61,6 +73,8 @@ class Manual:
         self._errors = errors
         self._report = report
         self._outcome_of = outcome_of
+        self._scale = scale
+        self._max_commands = max_commands
         self._counters: dict[str, CounterHandle] = {}
         self._histograms: dict[str, HistogramHandle] = {}
         self._asked: dict[Gauge, Callable[[], float | ByShard | None]] = {}
@@ -143,11 +157,14 @@ class Manual:
         for key, cell in family.cells.items():
             cell.set(by_shard.get(key[0]))
 
+    def _bounded(self, metric: AnyMetric) -> AnyMetric:
+        return self._scale(metric, self._max_commands) if catalogue.COMMAND in metric.labels else metric
+
     def _count(self, metric: Counter, labels: Mapping[str, str]) -> None:
         counter = self._counters.get(metric.name)
         if counter is None:
             with self._custom.ledger.lock:
-                counter = CounterHandle(self._custom, self._instruments.counter(metric))
+                counter = CounterHandle(self._custom, self._instruments.counter(self._bounded(metric)))
             self._counters[metric.name] = counter
         counter.labels(*[labels[name] for name in metric.label_names]).inc()
 
@@ -157,7 +174,7 @@ class Manual:
         histogram = self._histograms.get(metric.name)
         if histogram is None:
             with self._custom.ledger.lock:
-                histogram = HistogramHandle(self._custom, self._instruments.histogram(metric))
+                histogram = HistogramHandle(self._custom, self._instruments.histogram(self._bounded(metric)))
             self._histograms[metric.name] = histogram
         histogram.labels(*[labels[name] for name in metric.label_names]).observe(seconds)
 

@@ -99,12 +99,7 @@ def test_components_autocompletions_and_rate_limits_have_their_own(exporter: Exp
         (ValueError("x"), "", "bot_error", "ValueError"),
         (asyncio.CancelledError(), "", "cancelled", "CancelledError"),
         (commands.CheckFailure(), "", "rejected", "CheckFailure"),
-        (
-            discord.DiscordServerError(typing.cast("Any", type("R", (), {"status": 503, "reason": ""})), ""),
-            "",
-            None,
-            None,
-        ),
+        (discord.InvalidData(), "", "discord_error", "InvalidData"),
         (ValueError("x"), "user_error", "user_error", "ValueError"),
         (LookupError("x"), "discord_error", "discord_error", "LookupError"),
         (None, "cancelled", "cancelled", None),
@@ -118,10 +113,9 @@ def test_the_error_tells_the_outcome_unless_it_is_given(
     reported: list[tuple[BaseException, dict[str, str]]],
     error: Any,
     given: str,
-    outcome: str | None,
+    outcome: str,
     label: str | None,
 ) -> None:
-    outcome, label = outcome or "discord_error", label if outcome else "DiscordServerError"
     exporter.record_command("buy", error=error, outcome=given)
     name = "other" if outcome == "not_found" else "buy"
     assert values(exporter.instruments, "discord_commands_total") == {(name, "slash", outcome): 1}
@@ -145,6 +139,19 @@ def test_outcomes_of_one_s_own_hold_here_too() -> None:
     exporter = Exporter(port="off", outcomes={ZeroDivisionError: "user_error"})
     exporter.record_command("divide", error=ZeroDivisionError())
     assert values(exporter.instruments, "discord_commands_total") == {("divide", "slash", "user_error"): 1}
+
+
+def test_the_number_of_names_is_a_setting_here_too() -> None:
+    exporter = Exporter(port="off", max_commands=2)
+    for name in ("one", "two", "three"):
+        exporter.record_command(name, 1, error=ValueError())
+    for metric in ("discord_commands_total", "discord_command_errors_total"):
+        assert [name for name, *_ in values(exporter.instruments, metric)] == ["one", "two", "other"]
+    durations = observed(exporter.instruments, "discord_command_duration_by_command_seconds")
+    assert list(durations) == [("one",), ("two",), ("other",)]
+    for kind in catalogue.COMMAND_TYPES:
+        exporter.record_command("one", 1, type=kind)
+    assert len(observed(exporter.instruments, "discord_command_duration_seconds")) == len(catalogue.COMMAND_TYPES)
 
 
 def test_names_are_bounded_and_hold_no_identities(exporter: Exporter) -> None:
@@ -296,6 +303,6 @@ def test_where_a_client_is_watched_nothing_is_counted_twice(caplog: pytest.LogCa
         ("discord_shard_latency_seconds",): 2,
         ("discord_shard_guilds",): 2,
     }
-    assert [record.levelname for record in caplog.records] == ["ERROR"] * 5
+    assert [record.levelname for record in caplog.records if record.name == "argus_exporter.custom"] == ["ERROR"] * 5
     names = ("discord_commands_total", "discord_interactions_total", "discord_http_rate_limited_total")
     assert absent(exporter, *names, "discord_shard_latency_seconds", "discord_guilds")
