@@ -6,6 +6,7 @@ from typing import Final
 
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.collectors.cache import CacheCollector
+from argus_exporter.collectors.commands import CommandsCollector
 from argus_exporter.collectors.gateway import GatewayCollector
 from argus_exporter.collectors.interactions import InteractionsCollector
 from argus_exporter.collectors.loop import LoopCollector
@@ -22,6 +23,7 @@ CLIENT_COLLECTORS: Final[tuple[type[Collector], ...]] = (
     GatewayCollector,
     ShardsCollector,
     InteractionsCollector,
+    CommandsCollector,
     CacheCollector,
     VoiceCollector,
     RestCollector,

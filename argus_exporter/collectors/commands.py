@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from argus_exporter import catalogue
 from argus_exporter.catalogue import COMMAND_TYPES, OTHER
 from argus_exporter.collectors.base import Collector, Context
-from argus_exporter.discordpy.commands import CommandEnd, CommandListener
+from argus_exporter.discordpy import CommandEnd, CommandListener
 from argus_exporter.discordpy.outcomes import FAULTS, OK, RULES
 
 if typing.TYPE_CHECKING:

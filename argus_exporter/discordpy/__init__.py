@@ -16,7 +16,15 @@ read or replaced                                    without it
 ``DiscordWebSocket.identify``, ``.resume``          IDENTIFYs are not counted down between two polls
 ``DiscordWebSocket.request_chunks``                 requests for members are not counted
 ``ConnectionState.parsers``                         guilds by shard are counted anew at most once a minute; members are
-                                                    absent; interactions are received by public events
+                                                    absent; interactions are received by public events;
+                                                    prefix commands last from their invocation
+``ConnectionState._command_tree``                   app commands are not seen
+``CommandTree._call``                               public ``on_error`` and completions: an app command whose own
+                                                    error handler raises is not seen, nor one that a check of the
+                                                    tree refused
+``CommandTree._guild_commands``,                    what one guild has for itself, and menus, are not counted as
+``._context_menus``                                 registered
+``CommandTree._global_commands``                    a new command is known within a minute
 ``ConnectionState._guilds``                         ``Client.guilds``, which copies
 ``ConnectionState._users``                          the number of cached users is absent
 ``ConnectionState._view_store``                     the same of views and modals
@@ -39,6 +47,7 @@ read or replaced                                    without it
 
 from __future__ import annotations
 
+from argus_exporter.discordpy.commands import CommandEnd, CommandListener
 from argus_exporter.discordpy.interactions import InteractionListener, Receipt
 from argus_exporter.discordpy.loops import Followed, Loops
 from argus_exporter.discordpy.patches import Patches
@@ -49,6 +58,8 @@ from argus_exporter.discordpy.wire import Exchange, HttpListener
 
 __all__ = (
     "ClientView",
+    "CommandEnd",
+    "CommandListener",
     "Exchange",
     "Followed",
     "GatewayListener",

@@ -7,7 +7,7 @@ import time
 import typing
 from typing import Any, ClassVar
 
-from discord.ext.commands.bot import BotBase
+from discord.ext import commands
 
 from argus_exporter.catalogue import OTHER
 from argus_exporter.discordpy.outcomes import RULES, Rules, decisive, outcome_of, unwrap
@@ -96,13 +96,13 @@ class Commands(Part[CommandListener]):
         """Hook the command tree, if there is one yet, and the bot's prefix commands."""
         self.active = True
         self._tree.open(state)
-        if isinstance(self.view.client, BotBase):
+        if isinstance(self.view.client, commands.bot.BotBase):
             self._prefix.open(self.view.client, getattr(state, "parsers", {}))
 
     def park(self) -> None:
         """Hear of the errors of prefix commands and hybrids, which discord.py tells without a listener."""
         self._tree.park()
-        if isinstance(self.view.client, BotBase):
+        if isinstance(self.view.client, commands.bot.BotBase):
             self.view.on("command_error", self._erred)
             self.view.on("command_completion", self._completed)
 
@@ -118,7 +118,7 @@ class Commands(Part[CommandListener]):
         """Qualified names of the commands there are, by type; the same object as long as nothing is known to change."""
         self._tree.check()
         client = self.view.client
-        return self._registered.look(self._tree.tree, client if isinstance(client, BotBase) else None)
+        return self._registered.look(self._tree.tree, client if isinstance(client, commands.bot.BotBase) else None)
 
     # ------------------------------------------------------------------------------------- one command
 
