@@ -598,7 +598,8 @@ API_CLOCK_SKEW_SECONDS: Final = Gauge(
 
 MEMBERS: Final = Gauge(
     "discord_members",
-    "Members of this process' guilds as Discord counts them; one in two guilds counts twice.",
+    "Members of this process' guilds as Discord counts them; one in two guilds counts twice. "
+    "Without the members intent Discord tells of them when the guild is loaded, and no more.",
     "cache",
 )
 CACHED_USERS: Final = Gauge("discord_cached_users", "Users in discord.py's cache.", "cache")
@@ -609,7 +610,10 @@ MODALS: Final = Gauge("discord_modals", "Modals that wait for being submitted.",
 # ---------------------------------------------------------------------------------------------- tasks
 
 TASK_LOOP_RUNNING: Final = Gauge(
-    "discord_task_loop_running", "1 while the discord.ext.tasks loop runs, else 0.", "tasks", (LOOP,)
+    "discord_task_loop_running",
+    "1 while the discord.ext.tasks loop runs, else 0. Where loops share a name, each gauge shows the worst of them.",
+    "tasks",
+    (LOOP,),
 )
 TASK_LOOP_DEAD: Final = Gauge(
     "discord_task_loop_dead", "1 where an exception has ended the loop, else 0.", "tasks", (LOOP,)
@@ -645,7 +649,9 @@ TASK_LOOP_OVERRUNS_TOTAL: Final = Counter(
 # ---------------------------------------------------------------------------------------------- voice
 
 VOICE_CONNECTIONS: Final = Gauge("discord_voice_connections", "Voice clients of this process.", "voice")
-VOICE_PLAYING: Final = Gauge("discord_voice_playing", "Voice clients that play audio now.", "voice")
+VOICE_PLAYING: Final = Gauge(
+    "discord_voice_playing", "Voice clients that play audio now; absent while one does not say.", "voice"
+)
 
 # ---------------------------------------------------------------------------------------------- loop
 

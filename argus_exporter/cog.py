@@ -113,7 +113,10 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
         return self.exporter.settings
 
     def watch(self, loop: object, name: str | None = None) -> None:
-        """Follow a ``discord.ext.tasks`` loop that is not found by itself: see :meth:`Exporter.watch`."""
+        """Follow a ``discord.ext.tasks`` loop that is not found by itself: see :meth:`Exporter.watch`.
+
+        A Cog that is reloaded is another one, and is to be told again.
+        """
         self.exporter.watch(loop, name)
 
     async def cog_load(self) -> None:
