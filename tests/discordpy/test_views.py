@@ -382,7 +382,7 @@ async def test_who_wrapped_it_before_us_sees_the_view_as_a_view() -> None:
     async def before(view: Any, item: Any, interaction: Any) -> None:
         seen.extend((isinstance(view, Clicked), isinstance(item, discord.ui.Button), repr(view)[:8], view.seen))
         view.seen = [1]
-        super(discord.ui.View, view).__init__
+        assert super(discord.ui.View, view) is not None
         await plain(view, item, interaction)
 
     owner._scheduled_task = before
