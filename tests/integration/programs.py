@@ -68,7 +68,7 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def prometheus(folder: Path, targets: Mapping[str, int]) -> AsyncIterator[Prometheus]:
+async def prometheus(folder: Path, targets: Mapping[str, int], *options: str) -> AsyncIterator[Prometheus]:
     """Run a Prometheus that scrapes ports of this machine every second, each as the job of its name."""
     port = free_port()
     jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{at}"]}]} for job, at in targets.items()]
@@ -79,6 +79,7 @@ async def prometheus(folder: Path, targets: Mapping[str, int]) -> AsyncIterator[
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        *options,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -172,6 +172,7 @@ async def test_every_family_that_the_catalogue_says_is_always_there_can_be_asked
     assert missing <= {
         "argus_exporter_collector_errors_total",
         "argus_exporter_label_overflow_total",
+        "argus_exporter_left_out_total",
         "discord_last_exit_info",
         "process_max_fds",
     }
