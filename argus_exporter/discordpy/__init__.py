@@ -42,6 +42,7 @@ read or replaced                                    without it
 ``Client._listeners``                               the dispatch is never skipped
 ``tasks.Loop.coro``                                 iterations are not counted; a loop's state is public
 ``tasks.Loop._last_iteration``                      the interval between times of day is absent
+``tasks.Loop._last_iteration_failed``               a loop that retries when it is found is seen to at its next failure
 ==================================================  =================================================================
 """
 

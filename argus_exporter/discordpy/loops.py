@@ -59,6 +59,9 @@ class Followed:
         self.last_success: float | None = None
         self.wrapper: Callable[[], object] = lambda: None
         self._failing: Callable[[], object] = lambda: None
+        task = loop.get_task()
+        if task is not None and getattr(loop, "_last_iteration_failed", False):
+            self._failing = weakref.ref(task)
 
     def is_iterating(self) -> bool:
         """Whether it is the loop that runs the body now, and not somebody who calls it by hand."""

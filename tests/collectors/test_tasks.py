@@ -283,6 +283,21 @@ async def test_the_interval_between_times_of_day_is_known_once_one_has_come() ->
         assert told(exporter, "Refreshing.refresh")["interval_seconds"] is None
 
 
+async def test_a_loop_that_was_retrying_before_us_is_seen_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.ExponentialBackoff, "delay", lambda _: 1.0)
+    bot, cog = PlainBot(), Refreshing(OSError("once"))
+    await bot.add_cog(cog)
+    cog.refresh.start()
+    await until(lambda: not cog.outcomes)
+    async with exported(bot) as exporter:
+        assert told(exporter, "Refreshing.refresh")["retrying"] == 1
+        await until(lambda: counted(exporter, "Refreshing.refresh")[0])
+        assert told(exporter, "Refreshing.refresh")["retrying"] == 0
+    async with exported(bot) as exporter:
+        assert told(exporter, "Refreshing.refresh")["retrying"] == 0
+    cog.refresh.cancel()
+
+
 async def test_one_of_two_that_is_retrying_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.ExponentialBackoff, "delay", lambda _: 60)
     bot, well, ill = PlainBot(), Refreshing(), Refreshing(OSError("once"))
