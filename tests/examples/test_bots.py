@@ -31,7 +31,13 @@ async def _page(url: str, name: str) -> Page:
 
 
 @pytest.mark.parametrize(
-    ("name", "variable"), [("simple_bot", "ARGUS_PORT"), ("bare_client", "ARGUS_PORT"), ("own_aiohttp_app", "PORT")]
+    ("name", "variable"),
+    [
+        ("simple_bot", "ARGUS_PORT"),
+        ("bare_client", "ARGUS_PORT"),
+        ("own_aiohttp_app", "PORT"),
+        ("custom_metrics", "ARGUS_PORT"),
+    ],
 )
 async def test_a_bot_to_copy_serves_its_page(name: str, variable: str) -> None:
     port = free_port()
@@ -52,18 +58,33 @@ async def test_a_bot_to_copy_serves_its_page(name: str, variable: str) -> None:
             assert not [line for line in lines if "Traceback" in line or "Warning" in line]
 
 
-async def test_a_process_without_a_bot_serves_its_own_metric() -> None:
+async def test_a_bot_s_own_metrics_are_on_its_page() -> None:
+    port = free_port()
+    program = HERE + f"runpy.run_path({str(ROOT / 'examples' / 'custom_metrics.py')!r}, run_name='__main__')"
+    environment = {"ARGUS_PORT": str(port), "DISCORD_TOKEN": "simulator-token", "ARGUS_STATE_DIR": "off", **STRICT}
+    async with (
+        Simulator(guilds=2, members=3, channels=1) as sim,
+        running("-c", program, sim.url, **environment),
+    ):
+        found = await _page(f"http://127.0.0.1:{port}/metrics", "shop_stock")
+        assert found.by("shop_stock", "item").keys() == {"sword", "shield"}
+        assert found.value("shop_pricing_seconds_count") == 0
+
+
+async def test_a_process_without_a_bot_says_itself_what_it_does() -> None:
     async with running("examples/manual_mode.py", ARGUS_PORT="0", **STRICT) as program:
         url = (await program.line(r"^(http://127\.0\.0\.1:\d+/metrics)$"))[1]
-        found = await page(url)
-        assert found.by("my_jobs_done_total", "bot") == {}
-        assert found.value("my_jobs_done_total") is not None
+        found = await _page(url, "discord_commands_total")
+        assert found.by("my_jobs_done_total", "bot").keys() == {"my-worker"}
         assert found.by("process_resident_memory_bytes", "bot").keys() == {"my-worker"}
+        assert found.by("discord_commands_total", "command")["shop buy"] >= 1
+        assert found.by("discord_shard_latency_seconds", "shard") == {"0": 0.04, "1": 0.05}
+        assert found.value("discord_guilds") == 42
         assert "discord_shards" not in found.samples
 
 
 def test_every_example_is_in_the_index() -> None:
     index = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     names = {path.name for path in (ROOT / "examples").iterdir() if not path.name.startswith(("_", "README"))}
-    assert len(names) == 6
+    assert len(names) == 7
     assert sorted(name for name in names if f"]({name}" not in index) == []
