@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from argus_exporter.discordpy import ClientView, Exchange
+    from argus_exporter.instruments import CounterCell, HistogramCell
 
 INVALID: Final = frozenset({"401", "403", "429"})
 """Statuses that count towards Cloudflare's ban of the address, but for a 429 whose scope is shared."""
@@ -38,7 +39,8 @@ class RestCollector(Collector, HttpListener):
         self._global = instruments.gauge(catalogue.HTTP_GLOBAL_RATE_LIMITED).labels()
         self._buckets = instruments.gauge(catalogue.HTTP_BUCKETS).labels()
         self._skew = instruments.gauge(catalogue.API_CLOCK_SKEW_SECONDS).labels()
-        self._under_way = 0
+        self._cells: dict[tuple[str, str, str], tuple[CounterCell, HistogramCell]] = {}
+        self._under_way = self._unheld = 0
         view.wire.listeners.append(self)
 
     @property
@@ -50,6 +52,8 @@ class RestCollector(Collector, HttpListener):
         """Bring the gauges up to date: O(1)."""
         wire = self._view.wire
         wire.follow()
+        new, self._unheld = wire.unheld - self._unheld, wire.unheld
+        self._waits["bucket"].counts[0] += new
         limited = wire.global_limited
         self._in_flight.value = self._under_way if wire.hooked else None
         self._global.value = None if limited is None else int(limited)
@@ -65,11 +69,19 @@ class RestCollector(Collector, HttpListener):
     def done(self, exchange: Exchange) -> None:
         """Count it, and what it says of the limits."""
         self._under_way -= 1
-        method, route, status = exchange.method, exchange.route, exchange.status
-        self._requests.labels(method, route, status).value += 1
-        self._durations.labels(method, route).observe(exchange.seconds)
-        if status in INVALID and exchange.api and exchange.headers is not None:
-            self._count_refusal(status, exchange.headers)
+        key = exchange.method, exchange.route, exchange.status
+        cells = self._cells.get(key)
+        requests, durations = self._find(*key) if cells is None else cells
+        requests.value += 1
+        durations.observe(exchange.seconds)
+        if exchange.status in INVALID and exchange.api and exchange.headers is not None:
+            self._count_refusal(exchange.status, exchange.headers)
+
+    def _find(self, method: str, route: str, status: str) -> tuple[CounterCell, HistogramCell]:
+        found = self._requests.labels(method, route, status), self._durations.labels(method, route)
+        if (method, route, status) in self._requests.cells and (method, route) in self._durations.cells:
+            self._cells[method, route, status] = found  # no more than the families hold; what is folded is not kept
+        return found
 
     def waited(self, reason: str, seconds: float) -> None:
         """Observe what discord.py held back."""

@@ -9,6 +9,9 @@ from typing import Final
 WINDOW_SECONDS: Final = 300.0
 """A response is forgotten after one to two of these: clocks drift."""
 
+RESOLUTION_SECONDS: Final = 0.005
+"""A response that narrows it down by less is not worth its microsecond."""
+
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
@@ -29,7 +32,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._low, self._high = self._older_low, self._older_high = _ANYTHING
-        self._until = -math.inf
+        self._since, self._until = math.inf, -math.inf
         self._date, self._epoch = "", math.nan
 
     @property
@@ -54,14 +57,21 @@ class Clock:
         """
         if date != self._date:
             self._date, self._epoch = date or "", _epoch(date or "")
-        if not math.isnan(self._epoch):
-            self._add(sent - self._epoch - 1, received - self._epoch, received)
+        low, high = sent - self._epoch - 1, received - self._epoch
+        if (
+            low > self._low + RESOLUTION_SECONDS
+            or high < self._high - RESOLUTION_SECONDS
+            or not self._since <= received <= self._until
+        ):
+            self._add(low, high, received)
 
     def _add(self, low: float, high: float, now: float) -> None:
-        if not 0 <= self._until - now <= WINDOW_SECONDS:  # the own clock may have been set back, too
-            is_recent = 0 < now - self._until <= WINDOW_SECONDS
+        if math.isnan(low):
+            return
+        if not self._since <= now <= self._until:  # the own clock may have been set back, too
+            is_recent = self._until < now <= self._until + WINDOW_SECONDS
             self._older_low, self._older_high = (self._low, self._high) if is_recent else _ANYTHING
-            (self._low, self._high), self._until = _ANYTHING, now + WINDOW_SECONDS
+            (self._low, self._high), self._since, self._until = _ANYTHING, now, now + WINDOW_SECONDS
         self._low, self._high = max(self._low, low), min(self._high, high)
         if max(self._low, self._older_low) > min(self._high, self._older_high):
             # responses contradict each other: a clock was set, and the old ones know nothing of it

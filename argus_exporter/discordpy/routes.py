@@ -5,7 +5,7 @@ Pure: whatever goes in, what comes out is one of ``TEMPLATES``, ``cdn`` or ``oth
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from argus_exporter.catalogue import OTHER
 
@@ -154,23 +154,41 @@ _CDN_HOST: Final = "cdn.discordapp.com"
 _CDN_HOSTS: Final = ".discordapp.net"
 _API_HOSTS: Final = ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com")
 
-_ANY: Final = 0
-_END: Final = 1
+
+class _Node:
+    """Where a segment of a path leads to, and the template that ends here."""
+
+    __slots__ = ("literals", "other", "template")
+
+    def __init__(self, other: _Node | None = None) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.other = other or self
+        self.template = OTHER
 
 
-def _tree() -> dict[Any, Any]:
-    """The templates by their segments; keys that are no strings cannot be found by a segment of an address."""
-    tree: dict[Any, Any] = {}
+_NOWHERE: Final = _Node()
+
+
+def _tree() -> _Node:
+    root = _Node(_NOWHERE)
     for template in TEMPLATES:
-        node = tree
-        for segment in template.split("/")[1:]:
-            node = node.setdefault(_ANY if segment.startswith("{") else segment, {})
-        node[_END] = template
-    return tree
+        node = root
+        for segment in template.split("/"):
+            node = _below(node, segment)
+        node.template = template
+    return root
+
+
+def _below(node: _Node, segment: str) -> _Node:
+    if not segment.startswith("{"):
+        return node.literals.setdefault(segment, _Node(_NOWHERE))
+    if node.other is _NOWHERE:
+        node.other = _Node(_NOWHERE)
+        node.literals[""] = _NOWHERE  # nothing is no id
+    return node.other
 
 
 _TREE: Final = _tree()
-_NOTHING: Final[dict[Any, Any]] = {}
 
 
 def template(url: str, api: str = API, cdn: str = "https://" + _CDN_HOST) -> str:
@@ -187,16 +205,17 @@ def template(url: str, api: str = API, cdn: str = "https://" + _CDN_HOST) -> str
 def template_of(path: str) -> str:
     """The template of a path below the API's base; literals are preferred to parameters."""
     node = _TREE
-    for segment in path.partition("?")[0].split("/")[1:]:
-        node = node.get(segment) or (node.get(_ANY) if segment else None) or _NOTHING
-    found: str = node.get(_END, OTHER)
-    return found
+    for segment in (path.partition("?")[0] if "?" in path else path).split("/"):
+        node = node.literals.get(segment, node.other)
+    return node.template
 
 
 def path_of(url: str, api: str = API) -> str | None:
     """What follows the base of Discord's API, of any version of it; None for an address that is not of the API."""
-    if url.startswith(api) and url[len(api) : len(api) + 1] == "/":
-        return url[len(api) :]
+    if url.startswith(api):
+        path = url[len(api) :]
+        if path[:1] == "/":
+            return path
     host, path = _parted(url)
     if host not in _API_HOSTS or not path.startswith("/api/"):
         return None

@@ -16,11 +16,11 @@ if typing.TYPE_CHECKING:
 class Sink(Protocol):
     """Who is told of requests. It may be of another import of this package than the trace: a reload imports anew."""
 
-    def begin(self, method: str, url: object, session: object) -> Exchange:
+    def begin(self, method: str, url: object, session: object) -> Exchange | None:
         """A request goes out."""
         ...
 
-    def end(self, exchange: Exchange, response: aiohttp.ClientResponse | None) -> None:
+    def end(self, exchange: Exchange | None, response: aiohttp.ClientResponse | None) -> None:
         """Its response is there, or an exception (None)."""
 
 

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import time
 import typing
 from contextvars import ContextVar
+from time import perf_counter, time
 from typing import Any, ClassVar, Final
 
 import discord
@@ -16,7 +16,7 @@ from discord.http import Route
 
 from argus_exporter.discordpy.parts import Part
 from argus_exporter.discordpy.patches import Patches
-from argus_exporter.discordpy.routes import CALLBACK, path_of, place_of, template_of
+from argus_exporter.discordpy.routes import CALLBACK, TEMPLATES, path_of, place_of, template_of
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +24,13 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy.view import ClientView
 
 _SESSION: Final = "_HTTPClient__session"
+_GLOBAL: Final = "_global_over"
 _WEBSOCKETS: Final = ("ws:", "wss:")
-_NO_SLEEP_SECONDS: Final = 0.001
-"""What goes by between the headers of a response and the end of its request is no sleep if it is shorter."""
+_OWN_TEMPLATES: Final[dict[str | None, str]] = {
+    template: template for template in TEMPLATES if template is not CALLBACK
+}
+UNHELD_SECONDS: Final = 0.001
+"""A request that was held back for less was not held back: so long takes the work of sending it."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ _log: Final = logging.getLogger(__name__)
 class Exchange:
     """One attempt.
 
-    :ivar route: the template; empty for what is none (a websocket).
+    :ivar route: the template.
     :ivar sent: when, by ``time.perf_counter``; ``seconds``: from then to the headers of the response.
     :ivar status: as text; ``error`` where no response came.
     :ivar api: whether it went to Discord's API, and not to its CDN or elsewhere.
@@ -45,10 +49,10 @@ class Exchange:
     method: str
     route: str
     sent: float
+    api: bool = False
     seconds: float = 0.0
     status: str = "error"
     headers: Mapping[str, str] | None = None
-    api: bool = False
     interaction_id: int | None = None
 
 
@@ -62,21 +66,20 @@ class HttpListener:
         """Its response is there, or will not come; once for each that was sent."""
 
     def waited(self, reason: str, seconds: float) -> None:
-        """discord.py held a request back.
-
-        ``bucket``: once for each ``HTTPClient.request``, mostly 0. ``global``: for each that met the global limit.
-        """
+        """discord.py held a request back for the global limit, or for its ``bucket``: see :attr:`Wire.unheld`."""
 
 
 class _Call:
     """A call of ``HTTPClient.request``, from after the global limit on."""
 
-    __slots__ = ("began", "first", "last")
+    __slots__ = ("began", "last", "seconds", "template")
 
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.first: Exchange | None = None
+    def __init__(self, route: object) -> None:
+        # its own template saves the search for one; a user's Route may have an id in it
+        self.template = _OWN_TEMPLATES.get(getattr(route, "path", None))
         self.last: Exchange | None = None
+        self.seconds = 0.0
+        self.began = perf_counter()
 
 
 class Wire(Part[HttpListener]):
@@ -84,6 +87,8 @@ class Wire(Part[HttpListener]):
 
     ``HTTPClient.request`` tells how long discord.py waited, and keeps us with the session of a new login.
 
+    :ivar unheld: how many requests did not have to wait for their bucket (less than ``UNHELD_SECONDS``). Nobody is told
+        of each: they are nearly all.
     :ivar hooked: whether attempts are seen; before the login by a trace only.
     """
 
@@ -92,10 +97,12 @@ class Wire(Part[HttpListener]):
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
         self.hooked = False
+        self.unheld = 0
         self._http: Any = None
         self._session: Any = None
         self._trace: Any = None
         self._active = False
+        self._clock = view.clock
         self._of_session = Patches()
         self._calls: ContextVar[_Call | None] = ContextVar("argus_exporter_call", default=None)
 
@@ -141,7 +148,7 @@ class Wire(Part[HttpListener]):
             self._of_session.close()
             self.hooked = False
             with contextlib.suppress(AttributeError):  # none yet, or an aiohttp that does not let it be replaced
-                self._of_session.set(session, "_request", self._sending(session, session._request))
+                self._of_session.set(session, "_request", self._sending(session._request))
                 self.hooked = True
 
     # ------------------------------------------------------------------------------------- what is the case now
@@ -149,7 +156,7 @@ class Wire(Part[HttpListener]):
     @property
     def global_limited(self) -> bool | None:
         """Whether discord.py holds all requests back; None where it does not say."""
-        over = getattr(self._http, "_global_over", None)
+        over = getattr(self._http, _GLOBAL, None)
         return not over.is_set() if isinstance(over, asyncio.Event) else None
 
     @property
@@ -160,11 +167,11 @@ class Wire(Part[HttpListener]):
 
     # ------------------------------------------------------------------------------------- attempts
 
-    def _sending(self, session: object, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
         async def _request(method: str, str_or_url: Any, **named: Any) -> Any:
             if not self._active:
                 return await original(method, str_or_url, **named)
-            exchange, response = self.begin(method, str_or_url, session), None
+            exchange, response = self._begin(method, str_or_url), None
             try:
                 response = await original(method, str_or_url, **named)
             finally:
@@ -173,98 +180,140 @@ class Wire(Part[HttpListener]):
 
         return _request
 
-    def begin(self, method: str, url: object, session: object) -> Exchange:
-        """Tell that an attempt goes out. Never raises."""
-        exchange = Exchange(method, "", time.perf_counter())
-        if self._session is None or session is self._session:  # one trace may have been given to two clients
-            self.view.guard(self.noun, self._begin, exchange, url)
+    def begin(self, method: str, url: object, session: object) -> Exchange | None:
+        """Tell that an attempt goes out; None for what is none. Never raises."""
+        is_ours = self._session is None or session is self._session  # one trace may have been given to two clients
+        return self._begin(method, url) if is_ours else None
+
+    def _begin(self, method: str, url: object) -> Exchange | None:
+        sent, call = perf_counter(), self._calls.get()
+        if call is not None and call.template is not None:
+            exchange = Exchange(method, call.template, sent, True)  # noqa: FBT003 - a name costs a tenth of a microsecond
+        else:
+            found = self._look_at(method, url, sent)
+            if found is None:
+                return None
+            exchange = found
+        if call is not None:
+            if call.last is None:
+                call.seconds = sent - call.began
+            call.last = exchange
+        for listener in self.listeners:
+            try:
+                listener.sent(exchange)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
         return exchange
 
-    def _begin(self, exchange: Exchange, url: object) -> None:
-        address = url if isinstance(url, str) else str(url)
-        if address.startswith(_WEBSOCKETS):
-            return
-        path = path_of(address, Route.BASE)
-        if path is None:
-            exchange.route = place_of(address, discord.Asset.BASE)
-        else:
-            exchange.api, exchange.route = True, template_of(path)
-            if exchange.route is CALLBACK and exchange.method == "POST":
-                exchange.interaction_id = _number(path.split("/", 3)[2])
-        call = self._calls.get()
-        if call is not None:
-            call.first, call.last = call.first or exchange, exchange
-        for listener in self.listeners:
-            self.view.guard(self.noun, listener.sent, exchange)
+    def _look_at(self, method: str, url: object, sent: float) -> Exchange | None:
+        try:
+            return _exchange(method, url if isinstance(url, str) else str(url), sent)
+        except Exception as error:  # noqa: BLE001 - the address is of anybody's making
+            self._failed(error)
+            return None
 
-    def end(self, exchange: Exchange, response: Any) -> None:
+    def end(self, exchange: Exchange | None, response: Any) -> None:
         """Tell that its response is there, or None if that will not come. Never raises."""
-        exchange.seconds = time.perf_counter() - exchange.sent
-        if exchange.route:
-            self.view.guard(self.noun, self._read, exchange, response)
-            for listener in self.listeners:
-                self.view.guard(self.noun, listener.done, exchange)
-
-    def _read(self, exchange: Exchange, response: Any) -> None:
-        if response is None:
+        if exchange is None:
             return
-        exchange.status, exchange.headers = str(response.status), response.headers
-        if exchange.api:
-            now = time.time()
-            self.view.clock.note(response.headers.get("Date"), now - exchange.seconds, now)
+        exchange.seconds = seconds = perf_counter() - exchange.sent
+        if response is not None:
+            try:
+                exchange.status, exchange.headers = str(response.status), response.headers
+                if exchange.api:
+                    now = time()
+                    self._clock.note(response.headers.get("Date"), now - seconds, now)
+            except Exception as error:  # noqa: BLE001 - the user's session may answer with anything
+                self._failed(error)
+        for listener in self.listeners:
+            try:
+                listener.done(exchange)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.view.guard(self.noun, _throw, error)
 
     # ------------------------------------------------------------------------------------- waiting
 
     def _requesting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        calls = self._calls
+        set_call = self._calls.set
 
-        async def request(*arguments: Any, **named: Any) -> Any:
+        async def request(route: Any, **named: Any) -> Any:
             if not self._active:
-                return await original(*arguments, **named)
-            self.view.guard(self.noun, self.follow)
-            if self.global_limited:
-                await self._wait_for_all()
-            call = _Call()
-            calls.set(call)
+                return await original(route, **named)
+            if getattr(self._http, _SESSION, None) is not self._session:
+                self.view.guard(self.noun, self.follow)
+            over: Any = getattr(self._http, _GLOBAL, None)
+            if over.__class__ is asyncio.Event and not over.is_set():
+                await self._wait_for_all(over)
+            call = _Call(route)
+            set_call(call)
             try:
-                return await original(*arguments, **named)
+                return await original(route, **named)
             finally:
-                calls.set(None)
-                self.view.guard(self.noun, self._waited, call)
+                set_call(None)
+                self._waited(call)
 
         return request
 
-    async def _wait_for_all(self) -> None:
+    async def _wait_for_all(self, over: asyncio.Event) -> None:
         """Wait for the end of the global limit: discord.py would do so at once, and nobody could time it."""
-        began = time.perf_counter()
+        began = perf_counter()
         try:
-            await self._http._global_over.wait()
+            await over.wait()
         finally:
-            seconds = time.perf_counter() - began
-            self.tell(lambda listener: listener.waited("global", seconds))
+            self._tell_waited("global", perf_counter() - began)
 
     def _waited(self, call: _Call) -> None:
-        now = time.perf_counter()
-        before = (now if call.first is None else call.first.sent) - call.began
-        seconds = before + _slept_after(call.last, now)
+        now, last, seconds = perf_counter(), call.last, call.seconds
+        if last is None:  # cancelled, or RateLimited, before it was sent
+            seconds = now - call.began
+        elif now - last.sent - last.seconds > UNHELD_SECONDS:
+            try:
+                seconds += _slept_after(last, now - last.sent - last.seconds)
+            except ValueError as error:  # a header that is no number
+                self._failed(error)
+        if seconds < UNHELD_SECONDS:
+            self.unheld += 1
+        else:
+            self._tell_waited("bucket", seconds)
+
+    def _tell_waited(self, reason: str, seconds: float) -> None:
         for listener in self.listeners:
-            self.view.guard(self.noun, listener.waited, "bucket", seconds)
+            try:
+                listener.waited(reason, seconds)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
 
 
-def _slept_after(last: Exchange | None, now: float) -> float:
+def _exchange(method: str, address: str, sent: float) -> Exchange | None:
+    """What goes out; None for a websocket."""
+    path = path_of(address, Route.BASE)
+    if path is None:
+        place = place_of(address, discord.Asset.BASE)
+        return None if address.startswith(_WEBSOCKETS) else Exchange(method, place, sent)
+    exchange = Exchange(method, template_of(path), sent, api=True)
+    if exchange.route is CALLBACK and method == "POST":
+        exchange.interaction_id = _number(path.split("/", 3)[2])
+    return exchange
+
+
+def _slept_after(last: Exchange, passed: float) -> float:
     """How long discord.py slept after the last response, inside the request, because its bucket was empty then.
 
     It sleeps for ``X-RateLimit-Reset-After`` when nothing remains, or no more than others have under way. The pause
     after a 429 or a 5xx is none of a bucket's.
     """
-    if last is None or last.headers is None or last.status == "429" or last.status.startswith("5"):
-        return 0.0
-    passed = now - last.sent - last.seconds
-    if passed < _NO_SLEEP_SECONDS:
+    if last.headers is None or last.status == "429" or last.status.startswith("5"):
         return 0.0
     reset_after = float(last.headers.get("X-RateLimit-Reset-After", 0))
     is_empty = last.headers.get("X-RateLimit-Remaining") == "0"
     return min(passed, reset_after) if is_empty or passed >= reset_after else 0.0
+
+
+def _throw(error: Exception) -> None:
+    raise error
 
 
 def _number(text: str) -> int | None:
