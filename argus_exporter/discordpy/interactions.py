@@ -125,7 +125,6 @@ class InteractionListener:
 class Interactions(Part[InteractionListener], HttpListener):
     """Follows each interaction from its receipt to its first response and to the end of its handler.
 
-    :ivar before: called at each receipt, before discord.py's parser; what they raise is caught and counted.
     :ivar now: ``time.perf_counter``, and :ivar epoch: ``time.time``, or what stands for them.
     """
 
@@ -133,7 +132,6 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
-        self.before: list[Callable[[], object]] = []
         self.now: Callable[[], float] = time.perf_counter
         self.epoch: Callable[[], float] = time.time
         self._lacking = False
@@ -157,10 +155,10 @@ class Interactions(Part[InteractionListener], HttpListener):
         self._active = True
         self._parsers = getattr(state, "parsers", {})
         parser = self._parsers.get(_EVENT)
-        if parser is None:
+        self._wrapped = None if parser is None else (self._receiving(parser), parser)
+        if self._wrapped is None:
             _log.warning("discord.py %s has no parsers: interactions are received the public way", discord.__version__)
         else:
-            self._wrapped = self._receiving(parser), parser
             self._parsers[_EVENT] = self._wrapped[0]
         seen = self._handlers.open(state)
         self._lacking = parser is None or not seen
@@ -179,11 +177,9 @@ class Interactions(Part[InteractionListener], HttpListener):
             self.view.wire.listeners.remove(self)
         if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
             self._parsers[_EVENT] = self._wrapped[1]
-        self._wrapped = None
         self._open.clear()
         self._kept.clear()
         self._handlers.close()
-        super().close()
 
     # ------------------------------------------------------------------------------------- what others ask and tell
 
@@ -221,24 +217,14 @@ class Interactions(Part[InteractionListener], HttpListener):
     def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
         def parse(data: Any) -> object:
             if self._active:
-                self.view.guard(self.noun, self._receive, data)
+                self.view.guard(self.noun, self._take, data, self.now(), self.epoch())
             return parser(data)
 
         return parse
 
-    def _receive(self, data: Any) -> None:
-        stamp = self.now(), self.epoch()
-        self._prepare()
-        self._take(data, *stamp)
-
-    def _prepare(self) -> None:
-        for hook in self.before:
-            self.view.guard(self.noun, hook)
-
     def _announced(self, event: object) -> None:
         if event == _EVENT:
             self._stamp = self.now(), self.epoch()
-            self._prepare()
 
     def _dispatched(self, interaction: discord.Interaction[Any]) -> None:
         stamp, self._stamp = self._stamp or (self.now(), self.epoch()), None

@@ -150,13 +150,9 @@ class StandIn:
         return repr(self._argus_real)
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What it stands for is what ``isinstance`` and ``super`` are to see."""
         return self._argus_real.__class__
-
-    @__class__.setter
-    def __class__(self, kind: Any) -> None:
-        self._argus_real.__class__ = kind
 
 
 def _real(one: Any) -> Any:

@@ -14,6 +14,10 @@ from discord import app_commands
 
 from argus_exporter.catalogue import INTERACTION_TYPES
 from argus_exporter.cog import ClientExporter, attach
+from argus_exporter.collectors import Context
+from argus_exporter.collectors.interactions import InteractionsCollector
+from argus_exporter.discordpy import Exchange, Receipt
+from argus_exporter.instruments import Instruments
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, counter_total, logged_in, until, value, values
@@ -198,6 +202,28 @@ def test_the_first_of_a_kind_moves_a_rate() -> None:
         assert {key: cell.value for key, cell in exporter.instruments.families[name].cells.items()} == {
             (kind,): 0 for kind in INTERACTION_TYPES
         }
+
+
+async def test_a_handlers_trace_is_the_exemplar_of_its_answer_and_of_its_end() -> None:
+    exporter = ClientExporter(PlainBot(), Settings(port="off"))
+    active = ""
+    instruments = Instruments(active_trace=lambda: active)
+    collector = InteractionsCollector(Context(instruments, exporter.settings, exporter._view))
+    receipt = Receipt(1, "slash", 0.0, 0.0, 0.0)
+    exchange = Exchange("POST", "", sent=1.0, seconds=0.25)
+    active = "a" * 32
+    collector.answering(receipt, exchange)
+    active = "b" * 32
+    collector.answering(receipt, exchange)
+    collector.answered(receipt, exchange)
+    collector.delivered(receipt, 0.5)
+    receipt.ended = 3.0
+    collector.ended(receipt, "ok")
+    exemplars: dict[str, Any] = {}
+    for name in (ACK, DURATION, DELIVERY):
+        (cell,) = typing.cast("Any", instruments.families[name].cells.values())
+        exemplars[name] = [(each.trace[0], each.value) for each in cell.exemplars if each]
+    assert exemplars == {ACK: [("a", 1.25)], DURATION: [("a", 3.0)], DELIVERY: [("a", 0.5)]}
 
 
 # ------------------------------------------------------------------------------------------------ what peers get wrong

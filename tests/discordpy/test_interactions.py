@@ -142,6 +142,7 @@ async def followed(make: Callable[[], discord.Client] = PlainClient) -> AsyncIte
                 yield world
             finally:
                 await exporter._view.close()
+            assert world.errors == 0
 
 
 # ------------------------------------------------------------------------------------------------ received
@@ -422,6 +423,29 @@ async def test_what_is_over_is_found_when_another_one_is_received() -> None:
         assert world.told.of("unanswered") == [("unanswered", "modal")]
 
 
+async def test_a_receipt_looks_at_a_few_and_a_sample_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactions, "_SWEPT", 2)
+    async with followed() as world:
+        for _ in range(5):
+            world.receive()
+        world.now = DEADLINE + 1
+        world.receive()
+        assert len(world.told.of("missed")) == 2
+        world.later(0)
+        assert len(world.told.of("missed")) == 5
+
+
+async def test_a_response_whose_sending_was_not_seen_was_an_attempt_all_the_same() -> None:
+    async with followed() as world:
+        world.reply(Exchange("POST", "", world.now, interaction_id=world.receive()), "404")
+        world.reply(Exchange("POST", "", world.now, interaction_id=world.receive(4)))
+        world.later(2 * MAX_AGE)
+        assert world.told.of("missed", "unanswered", "answered") == [
+            ("answered", "autocomplete"),
+            ("missed", "component"),
+        ]
+
+
 async def test_a_clock_that_is_set_changes_nothing_for_what_was_received() -> None:
     async with followed() as world:
         interaction_id = world.receive()
@@ -474,6 +498,8 @@ async def test_a_handler_that_runs_for_longer_than_it_is_followed_still_ends() -
 
 async def test_after_the_close_nothing_is_told_of() -> None:
     async with followed() as world:
+        world.receive()
+        world.later(DEADLINE)
         interaction_id = world.receive()
         receipt = world.interactions.receipt_of(interaction_id)
         exchange = world.send(interaction_id)

@@ -203,6 +203,39 @@ async def test_each_click_of_several_at_once_ends_as_its_own() -> None:
         await until(lambda: world.ends.outcomes == [("component", "ok"), ("component", "bot_error")])
 
 
+async def test_a_click_that_is_handled_for_longer_than_it_is_followed_ends_too() -> None:
+    async with watched() as world:
+        gate, interactions = asyncio.Event(), world.exporter._view.interactions
+
+        class Slow(Clicked):
+            async def interaction_check(self, interaction: Used, /) -> bool:
+                return await gate.wait()
+
+        await world.sim.component((await world.show(Slow())).id, "click")
+        await until(lambda: world.ends.received_types)
+        then = interactions.now
+        interactions.now = lambda: then() + 900
+        interactions.settle()
+        assert not interactions._kept
+        gate.set()
+        await until(lambda: world.ends.outcomes == [("component", "ok")])
+
+
+async def test_a_rule_of_the_users_that_fails_is_ours_to_count_and_theirs_not_to_notice() -> None:
+    def broken(error: BaseException) -> str:
+        raise KeyError
+
+    async with watched() as world:
+        world.exporter._view.commands.rules = {"BaseException": broken}
+        view = Handling(ZeroDivisionError())
+        await world.sim.component((await world.show(view)).id, "click")
+        errors = world.exporter._errors.labels("interactions")
+        await until(lambda: errors.value)
+        assert isinstance(view.seen[2], ZeroDivisionError)
+        assert world.ends.outcomes == []
+        errors.value = 0
+
+
 async def test_the_timeout_of_a_view_begins_anew_with_a_click() -> None:
     async with watched() as world:
         view: Any = Clicked(timeout=60)
