@@ -19,7 +19,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 CORE = {"discord-py", "prometheus-client", "aiohttp", "psutil", "statsd"}
-MODULES_OF = {"discord": "discord-py", "prometheus_client": "prometheus-client"}
+EXTRAS = {"otel": {"opentelemetry-api"}}
+MODULES_OF = {
+    "discord": "discord-py",
+    "opentelemetry": "opentelemetry-api",
+    "prometheus_client": "prometheus-client",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +66,22 @@ def test_the_wheel_is_for_every_platform_and_has_the_licence(wheel: zipfile.ZipF
 
 
 def test_the_core_needs_five_packages_and_no_more(metadata: email.message.Message) -> None:
-    assert {canonicalize_name(requirement.name) for requirement in requirements(metadata)} == CORE
-    assert [requirement for requirement in requirements(metadata) if requirement.marker] == []
+    assert {canonicalize_name(found.name) for found in requirements(metadata) if not found.marker} == CORE
+
+
+def test_what_only_some_need_is_an_extra(metadata: email.message.Message) -> None:
+    optional = [found for found in requirements(metadata) if found.marker]
+    assert set(metadata.get_all("Provides-Extra") or []) == set(EXTRAS)
+    for extra, names in EXTRAS.items():
+        asked = [found for found in optional if found.marker and found.marker.evaluate({"extra": extra})]
+        assert {canonicalize_name(found.name) for found in asked} == names
+    assert len(optional) == sum(map(len, EXTRAS.values()))
 
 
 def test_what_the_code_imports_is_what_the_wheel_asks_for() -> None:
     imported = {name for path in (ROOT / "argus_exporter").rglob("*.py") for name in _imports(path)}
     others = imported - set(sys.stdlib_module_names) - {"argus_exporter"}
-    assert {MODULES_OF.get(name, name) for name in others} <= CORE
+    assert {MODULES_OF.get(name, name) for name in others} <= CORE.union(*EXTRAS.values())
 
 
 def _imports(path: Path) -> set[str]:

@@ -92,13 +92,22 @@ async def test_the_cog_takes_arguments(port: int, clients: list[discord.Client])
         assert cog.port == cog.settings.port == port
 
 
+async def test_a_bot_has_metrics_of_its_own(port: int, clients: list[discord.Client]) -> None:
+    async with running(program("shop_purchases_total"), clients) as bot:
+        shop: Any = getattr(bot, "get_cog", lambda _: None)("Shop")
+        shop.purchases.labels(item="axe", level=3).inc()
+        page = await fetched(port)
+        assert 'shop_purchases_total{item="other",level="3"} 1' in page
+        assert "shop_checkout_seconds_count 0" in page
+
+
 async def test_attach_takes_a_bare_client(port: int, clients: list[discord.Client]) -> None:
     async with running(program("argus_exporter.attach(client)\n"), clients):
         assert shows_a_bot(await fetched(port))
 
 
 async def test_an_exporter_runs_without_a_bot(port: int) -> None:
-    text = program("argus_exporter.Exporter()").replace("asyncio.run(main())", "")
+    text = program("argus_exporter.Exporter() as exporter").replace("asyncio.run(main())", "")
     space: dict[str, Any] = {}
     exec(compile(text, str(README), "exec"), space)  # noqa: S102 - that is the test
     task = asyncio.create_task(space["main"]())
@@ -110,7 +119,10 @@ async def test_an_exporter_runs_without_a_bot(port: int) -> None:
         task.cancel()
         await task
     assert "process_resident_memory_bytes" in page
-    assert "discord_shard" not in page
+    assert 'discord_commands_total{command="shop sell",type="slash",outcome="bot_error"} 1' in page
+    assert 'discord_shard_latency_seconds{shard="0"} 0.041' in page
+    assert "discord_guilds 42" in page
+    assert "discord_shards" not in page
 
 
 async def _answers(port: int) -> bool:
