@@ -16,12 +16,25 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from argus_exporter.discordpy import ClientView
+    from argus_exporter.instruments import CounterCell, HistogramCell
 
 ZEROS: Final = (OK, *FAULTS)
 """Outcomes that exist at 0, so that the first of them moves ``rate()``."""
 
 _ZEROS_SHARE: Final = 2 / 3
 """Of the series of ``discord_commands_total``, how many commands that nobody has used yet may take."""
+
+
+@dataclasses.dataclass(slots=True)
+class Row:
+    """The cells of one command of one type.
+
+    :ivar ok: None where there was no room for it.
+    """
+
+    durations: HistogramCell
+    by_command: HistogramCell
+    ok: CounterCell | None = None
 
 
 class CommandsCollector(Collector, CommandListener):
@@ -41,12 +54,11 @@ class CommandsCollector(Collector, CommandListener):
         durations = instruments.histogram(catalogue.COMMAND_DURATION_SECONDS)
         self._durations = {kind: durations.labels(kind) for kind in COMMAND_TYPES}
         self._in_flight = instruments.gauge(catalogue.COMMANDS_IN_FLIGHT).labels()
-        self._running = 0
         registered = instruments.gauge(catalogue.COMMANDS_REGISTERED)
         self._registered = {kind: registered.labels(kind) for kind in COMMAND_TYPES}
         self._names: Mapping[str, frozenset[str]] = {}
         self._known: set[str] = set()
-        self._used: set[tuple[str, str]] = set()
+        self._rows: dict[tuple[str, str], Row] = {}
         self._view.commands.rules = {**RULES, **dict(settings.outcomes)}
         self._view.commands.listeners.append(self)
 
@@ -57,7 +69,7 @@ class CommandsCollector(Collector, CommandListener):
 
     def sample(self) -> None:
         """Say how many commands run, and which there are; O(1) while they are the same."""
-        self._in_flight.value = self._running
+        self._in_flight.value = self._view.commands.running()
         names = self._view.commands.registered()
         if names is not self._names:
             self._names = names
@@ -68,40 +80,49 @@ class CommandsCollector(Collector, CommandListener):
     def _announce(self, registered: set[tuple[str, str]]) -> None:
         """Let the series of registered commands exist, if all have room; else each takes its own when it is used."""
         names = self._known.union(command for command, _ in registered)
-        pairs = len(self._used | registered)
+        pairs = len(self._rows.keys() | registered)
         if len(names) <= self._bound and pairs * len(ZEROS) <= self._total.metric.series * _ZEROS_SHARE:
             for command, kind in sorted(registered):
+                self._admit(command)
                 self._make_room(command, kind)
-
-    def began(self, kind: str) -> None:  # noqa: ARG002
-        """One more runs."""
-        self._running += 1
 
     def ended(self, end: CommandEnd) -> None:
         """Count it, whatever its outcome."""
-        self._running -= 1
-        command = self._make_room(end.command, end.type)
-        self._total.labels(end.command, end.type, end.outcome).value += 1
-        self._durations[end.type].observe(end.seconds)
-        self._by_command.labels(command).observe(end.seconds)
+        row = self._rows.get((end.command, end.type)) or self._row(end.command, end.type)
+        if end.outcome == OK and row.ok is not None:
+            row.ok.value += 1
+        else:
+            self._total.labels(end.command, end.type, end.outcome).value += 1
+        trace = "" if end.receipt is None else end.receipt.trace
+        row.durations.observe(end.seconds, trace)
+        row.by_command.observe(end.seconds, trace)
         if end.error is not None and end.outcome != OK:
-            self._fail(end, command, end.error)
+            self._fail(end, end.error)
 
-    def _make_room(self, command: str, kind: str) -> str:
+    def _row(self, command: str, kind: str) -> Row:
+        """The cells of a command that has none yet; they are kept if it is one of the first ones."""
+        label = self._admit(command)
+        row = Row(self._durations[kind], self._by_command.labels(label))
+        if label != OTHER:
+            self._rows[command, kind] = row
+            row.ok = self._make_room(command, kind)
+        return row
+
+    def _admit(self, command: str) -> str:
         """The label of a command: its name, or ``other`` if it is none of the first ones."""
-        if (command, kind) in self._used:
-            return command
-        if command == OTHER or (command not in self._known and len(self._known) >= self._bound):
-            return OTHER
-        self._known.add(command)
-        self._used.add((command, kind))
-        if len(self._total.cells) + len(ZEROS) <= self._total.metric.series:
-            for outcome in ZEROS:
-                self._total.labels(command, kind, outcome)
-        return command
+        if command != OTHER and len(self._known) < self._bound:
+            self._known.add(command)
+        return command if command in self._known else OTHER
 
-    def _fail(self, end: CommandEnd, command: str, error: BaseException) -> None:
-        self._errors.labels(command, type(error).__name__).value += 1
+    def _make_room(self, command: str, kind: str) -> CounterCell | None:
+        """Let the outcomes that are watched exist; the cell of ok, if all have room."""
+        if len(self._total.cells) + len(ZEROS) > self._total.metric.series:
+            return None
+        ok, *_ = [self._total.labels(command, kind, outcome) for outcome in ZEROS]
+        return ok
+
+    def _fail(self, end: CommandEnd, error: BaseException) -> None:
+        self._errors.labels(self._admit(end.command), type(error).__name__).value += 1
         if end.outcome in FAULTS:
             self._report(error, {"command": end.command, "type": end.type, "outcome": end.outcome})
 

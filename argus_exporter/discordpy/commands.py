@@ -81,6 +81,7 @@ class Commands(Part[CommandListener]):
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
         self.rules: Rules = RULES
+        self._beginners: list[CommandListener] = []  # most listeners want ends alone
         self._runs: dict[int, Run] = {}  # by id() of the interaction or context, which its task keeps alive
         self.active = False
         self._tree = TreeCommands(self)
@@ -95,6 +96,7 @@ class Commands(Part[CommandListener]):
     def open(self, state: Any) -> None:
         """Hook the command tree, if there is one yet, and the bot's prefix commands."""
         self.active = True
+        self._beginners = [each for each in self.listeners if type(each).began is not CommandListener.began]
         self._tree.open(state)
         if isinstance(self.view.client, commands.bot.BotBase):
             self._prefix.open(self.view.client, getattr(state, "parsers", {}))
@@ -114,6 +116,10 @@ class Commands(Part[CommandListener]):
         self._prefix.close()
         super().close()
 
+    def running(self) -> int:
+        """How many commands run now."""
+        return len(self._runs)
+
     def registered(self) -> Mapping[str, frozenset[str]]:
         """Qualified names of the commands there are, by type; the same object as long as nothing is known to change."""
         self._tree.check()
@@ -126,7 +132,8 @@ class Commands(Part[CommandListener]):
         """A command begins, called by an interaction or a context; a call within its own call is no other."""
         if self.active and id(subject) not in self._runs:
             self._runs[id(subject)] = Run(kind, received, receipt)
-            self.tell(lambda listener: listener.began(kind))
+            for listener in self._beginners:
+                self.view.guard(self.noun, listener.began, kind)
 
     def fail(self, subject: object, error: BaseException) -> None:
         """discord.py tells of a command's error."""
@@ -147,12 +154,14 @@ class Commands(Part[CommandListener]):
         :returns: the outcome.
         """
         seconds = time.perf_counter() - run.received
-        error = decisive(run.error, raised, self.rules)
-        outcome = silent if error is None else outcome_of(error, self.rules)
+        outcome, cause = silent, None
+        if raised is not None or run.error is not None:
+            error = decisive(run.error, raised, self.rules)
+            outcome, cause = outcome_of(error, self.rules), unwrap(error)
         name = OTHER if command is None or outcome == "not_found" else command
-        cause = None if error is None else unwrap(error)
         end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt)
-        self.tell(lambda listener: listener.ended(end))
+        for listener in self.listeners:
+            self.view.guard(self.noun, listener.ended, end)
         return outcome
 
     def _erred(self, ctx: Any, error: BaseException) -> None:

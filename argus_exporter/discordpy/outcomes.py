@@ -138,15 +138,20 @@ def outcome_of(error: BaseException | None, rules: Rules = RULES) -> str:
     return outcome
 
 
-def decisive(told: BaseException | None, raised: BaseException | None, rules: Rules = RULES) -> BaseException | None:
+def decisive(told: BaseException | None, raised: BaseException | None, rules: Rules = RULES) -> BaseException:
     """Which exception ended a command: its own, or, where only that is a fault, what handling it has raised.
+
+    There is at least one of them.
 
     :param told: what discord.py has told its error handlers of.
     :param raised: what came out of the call. A command's own handler that raised keeps discord.py from telling the
         others: then the command's exception is found in the context of this one.
     """
+    if raised is None:
+        assert told is not None  # noqa: S101 - narrows for the type checkers
+        return told
     first = told or (_handled(raised) if isinstance(raised, Exception) else None) or raised
-    if raised is None or outcome_of(first, rules) in FAULTS:
+    if outcome_of(first, rules) in FAULTS:
         return first
     return raised if outcome_of(raised, rules) in FAULTS else first
 

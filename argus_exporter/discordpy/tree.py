@@ -26,6 +26,8 @@ if typing.TYPE_CHECKING:
 _TYPES: Final = {2: "user", 3: "message"}
 """The types of app commands as Discord numbers them; what else is called is a slash command."""
 
+_AUTOCOMPLETE: Final = discord.InteractionType.autocomplete
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -91,7 +93,7 @@ class TreeCommands(InteractionListener):
     def _keep_around(self, tree: Any) -> None:
         """Wrap ``on_error`` if the user has replaced it; theirs is what is given back at the end."""
         original = tree.on_error
-        if original is not self._around and original not in self._ours:
+        if original not in self._ours:
             self._around = self._erring(original)
             self._ours.add(self._around)
             self._commands.patches.set(tree, "on_error", self._around)
@@ -121,19 +123,22 @@ class TreeCommands(InteractionListener):
     def _begin(self, tree: Any, interaction: Any) -> None:
         if not self._commands.active:
             return
-        self._keep_around(tree)
-        if interaction.type is not discord.InteractionType.autocomplete:
+        if tree.on_error is not self._around:
+            self._keep_around(tree)
+        if interaction.type is not _AUTOCOMPLETE:
             self._begin_at(interaction, time.perf_counter())
 
     def _begin_at(self, interaction: Any, now: float) -> None:
         receipt = self._commands.view.interactions.receipt_of(interaction.id)
-        received = now if receipt is None else receipt.received
-        self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), received, receipt)
+        if receipt is None:
+            self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), now)
+        else:
+            self._commands.begin(interaction, receipt.type, receipt.received, receipt)
 
     def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
         if not self._commands.active:
             return
-        if interaction.type is discord.InteractionType.autocomplete:
+        if interaction.type is _AUTOCOMPLETE:
             self._commands.view.interactions.end(interaction.id, _autocompleted(interaction, raised))
             return
         run = self._commands.take(interaction)

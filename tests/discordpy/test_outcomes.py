@@ -236,7 +236,6 @@ def test_of_two_exceptions_the_commands_own_counts() -> None:
     assert decisive(None, handlers) is handlers
     assert decisive(own, handlers) is own
     assert decisive(None, raised_while(own, handlers)) is own
-    assert decisive(None, None) is None
 
 
 def test_a_handler_that_fails_is_a_fault_where_the_commands_own_was_none() -> None:
