@@ -461,7 +461,9 @@ INTERACTIONS_HANDLED_TOTAL: Final = Counter(
     (INTERACTION_TYPE, OUTCOME),
 )
 INTERACTIONS_IN_FLIGHT: Final = Gauge(
-    "discord_interactions_in_flight", "Interactions received, neither answered nor expired.", "interactions"
+    "discord_interactions_in_flight",
+    "Interactions received, neither answered nor expired; absent where responses cannot be seen.",
+    "interactions",
 )
 INTERACTION_DELIVERY_SECONDS: Final = Histogram(
     "discord_interaction_delivery_seconds",
@@ -491,7 +493,8 @@ INTERACTION_DEADLINE_MISSED_TOTAL: Final = Counter(
 )
 INTERACTIONS_UNANSWERED_TOTAL: Final = Counter(
     "discord_interactions_unanswered_total",
-    "Interactions that nothing tried to answer at all. They have missed the deadline too.",
+    "Interactions that nothing tried to answer at all, counted a minute after their receipt. They have missed the "
+    "deadline too.",
     "interactions",
     (INTERACTION_TYPE,),
 )

@@ -59,7 +59,7 @@ class Receipt:
     :ivar created: in epoch seconds by Discord's clock, from the id.
     :ivar trace: the id of a trace that is active in its handler, set by whoever sees it.
     :ivar delivery: seconds from creation to receipt; None while the clock skew is not known.
-    :ivar deadline: until when it can be answered, by ``time.perf_counter``.
+    :ivar deadline: until when it can be answered, by ``time.perf_counter``; 0 while the delivery is not known.
     :ivar tried: whether anything tried to answer it.
     :ivar answered: whether Discord has accepted an answer.
     :ivar missed: whether the deadline was missed.
@@ -203,7 +203,7 @@ class Interactions(Part[InteractionListener], HttpListener):
     def settle(self) -> int | None:
         """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
         now = self.now()
-        for receipt in list(self._open.values()):
+        for receipt in [each for each in self._open.values() if now > each.deadline]:
             self._check(receipt, now)
         self._sweep(now, 2 * MAX_PENDING)
         return None if self._blind else len(self._open)

@@ -246,6 +246,27 @@ async def test_the_timeout_of_a_view_begins_anew_with_a_click() -> None:
         assert getattr(view, expiry) > before
 
 
+@pytest.mark.skipif(not hasattr(discord.ui, "LayoutView"), reason="layouts came with discord.py 2.6")
+@pytest.mark.parametrize(("row_lets", "outcome"), [(True, "ok"), (False, "rejected")])
+async def test_an_item_of_a_layout_ends_as_its_callback_does(row_lets: bool, outcome: str) -> None:
+    ui: Any = discord.ui
+
+    class Row(ui.ActionRow):  # type: ignore[misc]
+        async def interaction_check(self, interaction: Used, /) -> bool:
+            return row_lets
+
+        @ui.button(label="Click", custom_id="click")  # type: ignore[untyped-decorator]
+        async def click(self, interaction: Used, button: Any) -> None:
+            await interaction.response.defer()
+
+    async with watched() as world:
+        view = ui.LayoutView(timeout=None).add_item(ui.Container(Row()))
+        shown: Any = await typing.cast("Any", world.bot.guilds[0].text_channels[0]).send(view=view)
+        await world.sim.component(shown.id, "click")
+        await until(lambda: world.ends.outcomes)
+        assert world.ends.outcomes == [("component", outcome)]
+
+
 # ------------------------------------------------------------------------------------------------ modals
 
 
