@@ -136,8 +136,6 @@ class TreeCommands(InteractionListener):
             self._commands.begin(interaction, receipt.type, receipt.received, receipt)
 
     def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
-        if not self._commands.active:
-            return
         if interaction.type is _AUTOCOMPLETE:
             self._commands.view.interactions.end(interaction.id, _autocompleted(interaction, raised))
             return

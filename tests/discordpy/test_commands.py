@@ -239,14 +239,23 @@ async def test_a_command_that_is_not_there_has_no_name(path: str) -> None:
         assert outcome == ("bot_error" if path == "group" else "not_found")
 
 
-async def test_a_command_that_blocks_the_loop_for_800_ms_took_800_ms() -> None:
-    bot = PlainBot()
+EAGER = pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="came with Python 3.12")
 
-    @bot.tree.command(description="-")
-    async def blocking(interaction: Interaction) -> None:
+
+@pytest.mark.parametrize("eager", [False, pytest.param(True, marks=EAGER)], ids=["lazy", "eager"])
+async def test_a_command_that_blocks_the_loop_for_800_ms_took_800_ms(eager: bool) -> None:
+    bot = PlainBot()
+    if eager:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+
+    @bot.hybrid_command(description="-")
+    async def blocking(ctx: Context) -> None:
         time.sleep(0.8)  # noqa: ASYNC251
 
     async with Simulator() as sim, following(bot, sim) as told:
+        await sim.message("!blocking")
+        await until(lambda: told.ends)
+        assert (await told.one()).seconds >= 0.8
         await sim.slash("blocking")
         end = await told.one()
         assert end.seconds >= 0.8
@@ -381,16 +390,21 @@ async def test_what_somebody_has_wrapped_over_ours_stays_and_tells_nobody_after_
         view.open()
         async with logged_in(bot, sim):
             view.park()
+            await sim.slash("fine")
+            assert (await told.one()).receipt is not None
             wrapped: list[str] = []
             over(bot.tree, "_call", wrapped)
             over(bot, "invoke", wrapped)
-            bot._connection.parsers["MESSAGE_CREATE"] = bot._connection.parsers["MESSAGE_CREATE"].__call__
+            parsers = bot._connection.parsers
+            parsers["MESSAGE_CREATE"] = parser = parsers["MESSAGE_CREATE"].__call__
             await view.close()
+            assert parsers["MESSAGE_CREATE"] is parser
             for use in (sim.slash("fine"), sim.slash("broken"), sim.message("!unheard"), sim.message("plain")):
                 await use
             await sim.autocomplete("complete", "value", {"value": "x"})
             await until(lambda: len(wrapped) == 5)
             assert (told.begun, told.ends, told.errors) == ([], [], [])
+            assert "on_error" not in own(bot.tree)
 
 
 def over(target: Any, name: str, calls: list[str]) -> None:
@@ -725,6 +739,20 @@ async def test_an_invoke_of_the_users_own_is_called_and_may_let_nobody_in() -> N
         assert shape(await told.one()) == ("plain", "prefix", "ok", None)
 
 
+async def test_an_invoke_within_a_slash_command_is_no_command_of_its_own() -> None:
+    bot = PlainBot()
+    furnish_prefix(bot)
+
+    @bot.hybrid_command(description="-")
+    async def outermost(ctx: Context) -> None:
+        ctx.command = bot.get_command("plain")
+        await bot.invoke(ctx)
+
+    async with Simulator() as sim, following(bot, sim) as told:
+        await sim.slash("outermost")
+        assert shape(await told.one()) == ("outermost", "slash", "ok", None)
+
+
 async def test_a_prefix_command_that_is_cancelled_from_outside_is_cancelled() -> None:
     bot = PlainBot()
     furnish_prefix(bot)
@@ -783,6 +811,11 @@ async def test_what_is_registered_is_known_by_type_without_groups_of_slash_comma
         assert view.commands.registered() is names
         slash(bot.tree, "new")
         assert view.commands.registered()["slash"] == names["slash"] | {"new"}
+        bot.tree.add_command(slash(bot.tree, "again"), guild=discord.Object(2))
+        bot.tree.remove_command("again")
+        assert view.commands.registered()["slash"] == names["slash"] | {"new", "again"}
+        bot.tree.remove_command("Menu", type=discord.AppCommandType.user)
+        assert view.commands.registered()["user"] == {"Broken menu", "Handled menu"}
         bot.remove_command("plain")
         assert view.commands.registered()["prefix"] == names["prefix"] - {"plain"}
         await view.close()
