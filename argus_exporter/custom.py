@@ -53,6 +53,7 @@ _IDENTITIES: Final = (
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SNOWFLAKE: Final = re.compile(r"(?<!\d)\d{15,20}(?!\d)")
 _LEAST_ID: Final = 10**14
+_LONGEST: Final = 128
 _PRIVATE: Final = (
     ("an id of Discord's (15 to 20 digits)", _SNOWFLAKE),
     ("a mention", re.compile(r"<(?:@[!&]?|#|a?:\w+:)\d+>")),
@@ -66,7 +67,9 @@ _log: Final = logging.getLogger(__name__)
 
 
 def private(value: str) -> str:
-    """What identity a value seems to be, in words; "" where it is none."""
+    """What identity a value seems to be, in words; "" where it is none. So long a text is what a user has typed."""
+    if len(value) > _LONGEST:
+        return f"longer than {_LONGEST} characters"
     return next((what for what, pattern in _PRIVATE if pattern.search(value)), "")
 
 
@@ -380,7 +383,7 @@ class Custom:
             return self._fold(metric, label, "neither text nor number")
         if isinstance(value, int) and abs(value) >= _LEAST_ID:
             return self._fold(metric, label, "an id of Discord's")
-        text = str(value)
+        text = str.__str__(value) if isinstance(value, str) else str(value)  # of an Enum, what it is worth
         return self._fold(metric, label, why) if (why := private(text)) else text
 
     def _fold(self, metric: str, label: str, why: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import functools
 import inspect
 import logging
@@ -39,6 +40,10 @@ SNOWFLAKE = "123456789012345678"
 @pytest.fixture
 def exporter() -> Exporter:
     return Exporter(port="off", user_registry=False, exemplars="off")
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 - its str() is another
+    RED = "red"
 
 
 def cells(exporter: Exporter, name: str) -> dict[tuple[str, ...], float | None]:
@@ -182,6 +187,8 @@ def test_names_that_are_made_up_as_they_come_end_at_a_bound(exporter: Exporter) 
         ("0123456789abcdef" * 2, "a token"),
         ("someone@example.org", "an e-mail address"),
         ("192.168.0.1", "an IP address"),
+        ("a " * 64 + "b", "longer than 128 characters"),
+        ("a " * 64, ""),
         *(
             (text, "")
             for text in ("sword", "1" * 14, "1" * 21, "v2.7.1", "a@b", "long-sword-of-the-very-long-name-of-it")
@@ -231,7 +238,7 @@ def test_values_beyond_the_bound_and_unknown_ones_are_other(exporter: Exporter) 
 
 @pytest.mark.parametrize(
     ("given", "label"),
-    [(5, "5"), (1.5, "1.5"), (True, "True"), (10**14, None), (-(10**14), None), (SNOWFLAKE, None)]
+    [(5, "5"), (Colour.RED, "red"), (1.5, "1.5"), (True, "True"), (10**14, None), (-(10**14), None), (SNOWFLAKE, None)]
     + [(odd, None) for odd in (None, ["sword"], object(), b"sword")],
 )
 def test_a_value_that_is_an_identity_or_no_text_is_other_counted_and_logged_once(

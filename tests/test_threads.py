@@ -151,14 +151,15 @@ def test_only_the_owner_writes_to_a_cell_and_nobody_at_the_same_time(house: Hous
 def test_what_others_write_comes_with_the_next_sample(owned: House) -> None:
     owned.inc()
     elsewhere(owned.inc, lambda: owned.observe(1.5), lambda: owned.set(4))
-    assert owned.counts() == {("a", "red"): 1}
+    owned.inc()  # takes no lock to look at what is aside
+    assert owned.counts() == {("a", "red"): 2}
     assert owned.timed.cells == {}
     owned.ledger.absorb()
-    assert owned.counts() == {("a", "red"): 2}
+    assert owned.counts() == {("a", "red"): 3}
     assert owned.timed.cells[()].counts == [0, 1, 0]
     assert owned.level.cells[()].value == 4
     owned.ledger.absorb()
-    assert owned.counts() == {("a", "red"): 2}
+    assert owned.counts() == {("a", "red"): 3}
 
 
 def test_nobody_else_can_take_over_what_is_aside(owned: House) -> None:
@@ -204,11 +205,12 @@ def test_the_last_word_on_a_gauge_is_the_last_whoever_had_it(owned: House) -> No
 
 
 def test_what_is_put_aside_is_bounded_and_what_was_folded_is_counted(owned: House) -> None:
-    elsewhere(*[lambda number=number: owned.inc(str(number)) for number in range(1000)])
+    elsewhere(*[lambda number=number: owned.inc(str(number)) for number in range(999)], lambda: owned.inc("0"))
     assert len(owned.ledger._aside[owned.counted]) <= COUNTED.series + 2
     owned.ledger.absorb()
     assert sum(owned.counts().values()) == 1000
     assert set(owned.counts()) == {("0", "red"), ("1", "red"), ("2", "red"), ("other", "red")}
+    assert owned.counts()["0", "red"] == 2
     overflow = owned.instruments.counter(LABEL_OVERFLOW_TOTAL).cells["test_counted_total",]
     assert 1000 - COUNTED.series <= overflow.value <= 1000
 
