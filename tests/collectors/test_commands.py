@@ -14,7 +14,7 @@ from discord.ext import commands
 
 from argus_exporter import catalogue
 from argus_exporter.collectors.commands import scaled
-from argus_exporter.discordpy import CommandEnd
+from argus_exporter.discordpy import CommandEnd, Receipt
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, PlainClient, counter_total, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
@@ -212,6 +212,16 @@ async def test_faults_go_to_the_error_log_with_what_is_known(monkeypatch: pytest
             ("OddError", {"command": "broken", "type": "slash", "outcome": "bot_error"}),
             ("RateLimited", {"command": "away", "type": "slash", "outcome": "discord_error"}),
         ]
+
+
+async def test_durations_carry_the_trace_that_was_active_in_the_handler() -> None:
+    async with watched(PlainBot(), exemplars="on") as exporter:
+        receipt = Receipt(1, "slash", 0.0, 0.0, 0.0, trace="abc")
+        for listener in exporter._view.commands.listeners:
+            listener.ended(CommandEnd("one", "slash", "ok", 0.5, None, receipt))
+        for family, key in ((BY_COMMAND, "one"), ("discord_command_duration_seconds", "slash")):
+            cell: Any = exporter.instruments.families[family].cells[key,]
+            assert [each.trace for each in cell.exemplars if each] == ["abc"]
 
 
 async def test_where_the_call_cannot_be_hooked_the_collector_says_that_it_is_degraded() -> None:

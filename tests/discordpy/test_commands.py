@@ -853,7 +853,20 @@ async def test_what_came_within_a_group_is_known_within_a_minute(monkeypatch: py
     await view.close()
 
 
+async def test_without_its_tables_a_tree_tells_of_its_global_slash_commands() -> None:
+    client = PlainClient()
+    tree: Any = app_commands.CommandTree(client)
+    slash(tree, "one")
+    slash(GuildOnly(tree), "two")
+    del tree._guild_commands, tree._context_menus
+    view = ClientView(client, lambda *_: None)
+    view.commands.open(client._connection)
+    assert view.commands.registered() == {"slash": {"one"}, "user": set(), "message": set(), "prefix": set()}
+    await view.close()
+
+
 async def test_without_a_tree_there_are_prefix_commands_alone() -> None:
     view = ClientView(PlainClient(), lambda *_: None)
+    view.commands.open(object())
     assert view.commands.registered() == {"slash": set(), "user": set(), "message": set(), "prefix": set()}
     await view.close()
