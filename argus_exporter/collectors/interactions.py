@@ -8,6 +8,7 @@ from typing import ClassVar
 from argus_exporter import catalogue
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.discordpy import InteractionListener
+from argus_exporter.discordpy.outcomes import FAULTS, unwrap
 
 if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView, Exchange, Receipt
@@ -22,6 +23,7 @@ class InteractionsCollector(Collector, InteractionListener):
         instruments, view = context.instruments, context.client
         assert view is not None  # noqa: S101 - collectors of the client are made with one
         self._view: ClientView = view
+        self._report = context.report
         self._active_trace = instruments.active_trace or str
         self._received = instruments.counter(catalogue.INTERACTIONS_TOTAL)
         self._handled = instruments.counter(catalogue.INTERACTIONS_HANDLED_TOTAL)
@@ -81,6 +83,11 @@ class InteractionsCollector(Collector, InteractionListener):
     def evicted(self, receipt: Receipt) -> None:
         """Count an interaction that is no longer followed."""
         self._evicted.labels(receipt.type).value += 1
+
+    def failed(self, receipt: Receipt, outcome: str, error: BaseException) -> None:
+        """Take a fault to the error log, as those of commands are."""
+        if outcome in FAULTS:
+            self._report(unwrap(error), {"type": receipt.type, "outcome": outcome})
 
     def ended(self, receipt: Receipt, outcome: str) -> None:
         """Count the end of a handler, and observe how long it took from the receipt."""

@@ -118,6 +118,9 @@ class InteractionListener:
     def evicted(self, receipt: Receipt) -> None:
         """It is no longer followed, because there are too many of them; it could still have been answered."""
 
+    def failed(self, receipt: Receipt, outcome: str, error: BaseException) -> None:
+        """The handler of a view, a modal or a dynamic item has raised, just before its end is told."""
+
     def ended(self, receipt: Receipt, outcome: str) -> None:
         """Its handler has ended; told once."""
 
@@ -187,10 +190,13 @@ class Interactions(Part[InteractionListener], HttpListener):
         """What is known of an interaction: until it is answered and has ended, or is too old."""
         return self._open.get(interaction_id) or self._kept.get(interaction_id)
 
-    def end(self, interaction_id: int, outcome: str, receipt: Receipt | None = None) -> None:
+    def end(
+        self, interaction_id: int, outcome: str, receipt: Receipt | None = None, error: BaseException | None = None
+    ) -> None:
         """Whoever sees a handler end tells it here; only the first end of an interaction counts.
 
         :param receipt: as it was when the handler began: it is found by its id for :data:`MAX_AGE` only.
+        :param error: what it raised, where nobody else tells of it.
         """
         ending = receipt or self.receipt_of(interaction_id)
         if ending is None or ending.ended is not None or not self._active:
@@ -198,6 +204,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         ending.ended = self.now()
         if ending.answered:
             self._kept.pop(interaction_id, None)
+        if error is not None:
+            self.tell(lambda listener: listener.failed(ending, outcome, error))
         self.tell(lambda listener: listener.ended(ending, outcome))
 
     def settle(self) -> int | None:

@@ -85,15 +85,15 @@ class Course:
     def __init__(self, *, found: bool) -> None:
         self.found = found
         self._reached = False
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     def outcome(self, rules: Rules) -> str:
         """How it ended; rejected where a check has kept it from being reached."""
-        return outcome_of(self._error, rules) if self._error or self._reached else "rejected"
+        return outcome_of(self.error, rules) if self.error or self._reached else "rejected"
 
     def fail(self, error: BaseException) -> None:
         """Note what was raised; the first is the cause of what comes after it."""
-        self._error = self._error or error
+        self.error = self.error or error
 
     def reaching(self, callback: Call) -> Call:
         """Note that discord.py has asked for the handler."""
@@ -149,10 +149,11 @@ class StandIn:
     def __repr__(self) -> str:
         return repr(self._argus_real)
 
-    @property
-    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """What it stands for is what ``isinstance`` and ``super`` are to see."""
+    def _class(self) -> Any:
         return self._argus_real.__class__
+
+    # what it stands for is what isinstance and super are to see
+    __class__: Any = property(_class)
 
 
 def _real(one: Any) -> Any:
@@ -229,4 +230,5 @@ class Handlers:
 
     def _ended(self, course: Course, interaction_id: int, receipt: Receipt | None) -> None:
         if course.found:
-            self._interactions.end(interaction_id, course.outcome(self._interactions.view.commands.rules), receipt)
+            outcome = course.outcome(self._interactions.view.commands.rules)
+            self._interactions.end(interaction_id, outcome, receipt, course.error)

@@ -41,6 +41,7 @@ class Clicked(discord.ui.View):
     def __init__(self, *, lets: bool = True) -> None:
         super().__init__(timeout=None)
         self.lets = lets
+        self.fails: type[Exception] = ZeroDivisionError
 
     async def interaction_check(self, interaction: Used, /) -> bool:
         return self.lets
@@ -55,7 +56,7 @@ class Clicked(discord.ui.View):
 
     @discord.ui.button(label="Fail", custom_id="fail")
     async def fail(self, interaction: Used, button: Any) -> None:
-        raise ZeroDivisionError
+        raise self.fails
 
 
 class Asked(discord.ui.Modal, title="Asked"):
@@ -261,6 +262,29 @@ async def test_an_interaction_check_that_returns_false_leaks_nothing() -> None:
         age(exporter, 63)
         assert in_flight(exporter) == 0
         assert not exporter._view.interactions._kept
+
+
+async def test_the_faults_of_views_are_reported_and_what_is_the_users_is_not() -> None:
+    reported: list[tuple[str, dict[str, str]]] = []
+
+    class Noting(ClientExporter):
+        def capture_error(self, error: BaseException, context: Any = None) -> None:
+            reported.append((type(error).__name__, dict(context)))
+
+    async with Simulator(guilds=1) as sim:
+        bot = Bot()
+        exporter = Noting(bot, Settings(port="off", state_dir="off", disable="commands"))
+        exporter.open()
+        async with logged_in(bot, sim):
+            view = Clicked()
+            shown = await bot.guilds[0].text_channels[0].send("Click!", view=view)
+            await sim.component(shown.id, "fail")
+            await until(lambda: counter_total(exporter.instruments, HANDLED) == 1)
+            view.fails = discord.app_commands.CheckFailure
+            await sim.component(shown.id, "fail")
+            await until(lambda: counter_total(exporter.instruments, HANDLED) == 2)
+        await exporter.close()
+    assert reported == [("ZeroDivisionError", {"type": "component", "outcome": "bot_error"})]
 
 
 @pytest.mark.parametrize("late", [0.0, 4.0])
