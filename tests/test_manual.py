@@ -29,10 +29,10 @@ def exporter() -> Exporter:
 
 
 @pytest.fixture
-def reported(exporter: Exporter) -> list[tuple[BaseException, dict[str, str]]]:
-    """What has gone to the error log."""
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[BaseException, dict[str, str]]]:
+    """What goes to the error log. Ask for it before the exporter."""
     taken: list[tuple[BaseException, dict[str, str]]] = []
-    exporter.manual._report = lambda error, context: taken.append((error, dict(context)))
+    monkeypatch.setattr(Exporter, "capture_error", lambda _, error, context: taken.append((error, dict(context))))
     return taken
 
 
@@ -109,8 +109,8 @@ def test_components_autocompletions_and_rate_limits_have_their_own(exporter: Exp
     ],
 )
 def test_the_error_tells_the_outcome_unless_it_is_given(
-    exporter: Exporter,
     reported: list[tuple[BaseException, dict[str, str]]],
+    exporter: Exporter,
     error: Any,
     given: str,
     outcome: str,
@@ -129,7 +129,7 @@ def test_the_error_tells_the_outcome_unless_it_is_given(
 
 
 def test_the_error_of_a_component_goes_to_the_error_log_too(
-    exporter: Exporter, reported: list[tuple[BaseException, dict[str, str]]]
+    reported: list[tuple[BaseException, dict[str, str]]], exporter: Exporter
 ) -> None:
     exporter.record_component(error=(error := ValueError()))
     assert reported == [(error, {"type": "component", "outcome": "bot_error"})]
