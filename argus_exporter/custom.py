@@ -54,6 +54,8 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SNOWFLAKE: Final = re.compile(r"(?<!\d)\d{15,20}(?!\d)")
 _LEAST_ID: Final = 10**14
 _LONGEST: Final = 128
+_PLAIN: Final = 2**53
+"""An int below this is a number without further question."""
 _PRIVATE: Final = (
     ("an id of Discord's (15 to 20 digits)", _SNOWFLAKE),
     ("a mention", re.compile(r"<(?:@[!&]?|#|a?:\w+:)\d+>")),
@@ -209,7 +211,7 @@ class CounterHandle(Handle[CounterCell]):
 
         :raises ValueError: if the metric has labels, and this is none of its series.
         """
-        number = amount if type(amount) is int and amount >= 0 else self._number(amount, 0)
+        number = amount if type(amount) is int and 0 <= amount < _PLAIN else self._number(amount, 0)
         if number is None:
             return
         if (cell := self._own()) is None:
