@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import aiohttp
 from discord import http
 from discord.webhook import async_
 
@@ -38,8 +39,17 @@ def of_response(error: BaseException) -> str:
 
 def of_the_way(error: BaseException) -> str:
     """A timeout or an error of the system is Discord's if it came through discord.py's HTTP, else of the bot's own."""
-    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return BOT_ERROR if {http.__file__, async_.__file__}.isdisjoint(frames) else DISCORD_ERROR
+    return DISCORD_ERROR if _came_through(error, http.__file__, async_.__file__) else BOT_ERROR
+
+
+def of_aiohttp(error: BaseException) -> str:
+    """So is an error of a connection, but for a request that the bot itself made with aiohttp, to wherever it is."""
+    elsewhere = of_the_way(error) == BOT_ERROR and _came_through(error, aiohttp.client.__file__)
+    return BOT_ERROR if elsewhere else DISCORD_ERROR
+
+
+def _came_through(error: BaseException, *files: str) -> bool:
+    return any(frame.f_code.co_filename in files for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 RULES: Final[Rules] = {
@@ -47,7 +57,7 @@ RULES: Final[Rules] = {
     "GeneratorExit": "cancelled",
     "OSError": of_the_way,  # TimeoutError is one
     "asyncio.CancelledError": "cancelled",
-    "aiohttp.ClientError": DISCORD_ERROR,
+    "aiohttp.ClientError": of_aiohttp,
     # the client
     "discord.DiscordException": BOT_ERROR,
     "discord.ClientException": BOT_ERROR,

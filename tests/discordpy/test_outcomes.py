@@ -16,7 +16,7 @@ from discord.ext import commands
 
 from argus_exporter.catalogue import OUTCOMES
 from argus_exporter.discordpy.outcomes import FAULTS, RULES, decisive, names_of, outcome_of, unwrap
-from examples.discord_simulator import Simulator
+from examples.discord_simulator import Simulator, point_at
 from tests.clients import PlainBot, logged_in
 
 CATCH_ALL = {
@@ -170,6 +170,23 @@ async def test_a_timeout_is_discords_if_it_came_through_discord_pys_http(monkeyp
                 await bot.fetch_user(1)
             monkeypatch.undo()
             assert outcome_of(invoked(caught.value)) == "discord_error"
+
+
+async def test_a_connection_that_fails_is_discords_unless_the_bot_itself_has_made_it() -> None:
+    nowhere = "http://127.0.0.1:1"
+    async with Simulator() as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            with point_at(nowhere), pytest.raises(aiohttp.ClientError) as discords:
+                await bot.fetch_user(1)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientError) as bots:
+            await session.get(nowhere)
+        webhook = discord.Webhook.partial(1, "token", session=session)
+        with point_at(nowhere), pytest.raises(aiohttp.ClientError) as webhooks:
+            await webhook.send("x")
+    outcomes = [outcome_of(invoked(each.value)) for each in (discords, bots, webhooks)]
+    assert outcomes == ["discord_error", "bot_error", "discord_error"]
 
 
 def test_the_cause_is_found_under_every_wrapper() -> None:
