@@ -186,7 +186,6 @@ class Handlers:
         """Give everything back."""
         for each in self._shared:
             each.leave(self._interactions.view.client)
-        self._shared.clear()
         self._patches.close()
 
     async def _watch(
@@ -227,6 +226,7 @@ class Handlers:
             raise
         finally:
             self._interactions.view.guard("interactions", self._ended, course, interaction.id, receipt)
+            course.error = None  # it holds the frames that hold this
 
     def _ended(self, course: Course, interaction_id: int, receipt: Receipt | None) -> None:
         if course.found:

@@ -230,7 +230,8 @@ async def test_a_handlers_trace_is_the_exemplar_of_its_answer_and_of_its_end() -
 # ------------------------------------------------------------------------------------------------ what peers get wrong
 
 
-async def test_every_component_click_is_counted_and_no_timer_is_leaked() -> None:
+async def test_every_component_click_is_counted_and_no_timer_is_leaked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("argus_exporter.discordpy.interactions.DEADLINE", 30.0)  # for slow machines
     async with Simulator(guilds=1) as sim, watched(sim) as (bot, exporter):
         shown = await bot.guilds[0].text_channels[0].send("Click!", view=Clicked())
         for custom_id in ("click",) * 30 + ("fail",) * 20:
@@ -240,9 +241,9 @@ async def test_every_component_click_is_counted_and_no_timer_is_leaked() -> None
         assert values(exporter.instruments, RECEIVED) == {("component",): 50}
         assert values(exporter.instruments, HANDLED) == {("component", "ok"): 30, ("component", "bot_error"): 20}
         assert in_flight(exporter) == 20
-        age(exporter, 3)
+        age(exporter, 30)
         assert in_flight(exporter) == 0
-        age(exporter, 60)
+        age(exporter, 31)
         assert not exporter._view.interactions._kept
         assert values(exporter.instruments, MISSED) == values(exporter.instruments, UNANSWERED) == {("component",): 20}
 

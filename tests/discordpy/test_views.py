@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import gc
 import logging
 import re
 import typing
+import weakref
 from typing import Any
 
 import discord
@@ -234,6 +236,29 @@ async def test_a_rule_of_the_users_that_fails_is_ours_to_count_and_theirs_not_to
         assert isinstance(view.seen[2], ZeroDivisionError)
         assert world.ends.outcomes == []
         errors.value = 0
+
+
+async def test_what_a_callback_raises_is_gone_with_it_and_needs_no_garbage_collector() -> None:
+    class Local: ...
+
+    locals_: list[weakref.ref[Local]] = []
+
+    class Failing(discord.ui.View):
+        @discord.ui.button(label="Click", custom_id="click")
+        async def click(self, interaction: Used, button: Any) -> None:
+            local = Local()
+            locals_.append(weakref.ref(local))
+            raise ZeroDivisionError
+
+        async def on_error(self, interaction: Used, error: Exception, item: Any, /) -> None: ...
+
+    async with watched() as world:
+        gc.disable()
+        try:
+            await world.click(Failing())
+            await until(lambda: locals_[0]() is None, 2)
+        finally:
+            gc.enable()
 
 
 async def test_the_timeout_of_a_view_begins_anew_with_a_click() -> None:
