@@ -135,6 +135,7 @@ class Wire(Part[HttpListener]):
         self._active = self.hooked = False
         if self._trace is not None:
             self._trace.argus_exporter = None
+        self._trace = self._session = None
         self._of_session.close()
         super().close()
 

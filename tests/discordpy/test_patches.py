@@ -37,6 +37,20 @@ def test_what_somebody_wrapped_after_us_is_left_to_them() -> None:
     assert vars(thing) == {"method": theirs}
 
 
+def test_an_object_that_minds_being_set_is_not_asked() -> None:
+    class Minding(Thing):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise DeprecationWarning(name)
+
+        __delattr__ = __setattr__  # type: ignore[assignment]
+
+    thing, patches = Minding(), Patches()
+    patches.set(thing, "method", lambda: "ours")
+    assert thing.method() == "ours"
+    patches.close()
+    assert vars(thing) == {}
+
+
 def test_patches_are_taken_back_in_reverse_and_once() -> None:
     thing, patches = Thing(), Patches()
     patches.set(thing, "method", lambda: "first")
