@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench matrix constraints reference build clean
+.PHONY: help setup demo test integration lint format bench soak matrix constraints reference build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, bench and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, bench, soak and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -44,6 +44,9 @@ reference: $(READY) ## write the generated tables in README.md anew
 
 bench: $(READY) ## measure what the exporter costs a bot
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 matrix: $(READY) ## run the tests on every supported discord.py, and on every supported Python that is here
 	@$(BIN)/python .ci/matrix.py $(ARGS)

@@ -1,0 +1,1 @@
+"""Very many interactions, and what is left of them."""
