@@ -18,7 +18,7 @@ from argus_exporter.discordpy import CommandEnd, Receipt
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, PlainClient, counter_total, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
-from tests.discordpy.test_commands import OddError, furnish_prefix, furnish_tree, raising, slash
+from tests.discordpy.command_bots import OddError, furnish_prefix, furnish_tree, raising, slash
 
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator
