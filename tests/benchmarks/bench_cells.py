@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import prometheus_client
 
+from argus_exporter.exporter import Exporter
 from argus_exporter.instruments import Instruments
 from tests.benchmarks import series
 from tests.benchmarks.report import Bar, p10, table
@@ -24,10 +25,13 @@ OPERATIONS: Final = {
     "ours: cell.value += 1": "for value in values: ours.value += 1",
     "ours: cell.inc()": "for value in values: ours.inc()",
     "ours: family.labels(a, b, c).inc()": "for value in values: our_family.labels(*key).inc()",
+    "a bot's own: handle.inc()": "for value in values: own.inc()",
+    "a bot's own: counter.labels(a, b, c).inc()": "for value in values: own_counter.labels(*key).inc()",
     "prometheus_client: child.inc()": "for value in values: theirs.inc()",
     "prometheus_client: labels(a, b, c).inc()": "for value in values: their_family.labels(*key).inc()",
     "ours: cell.observe(v)": "for value in values: our_cell.observe(value)",
     "ours: family.labels(a).observe(v)": "for value in values: our_histograms.labels(*key[:1]).observe(value)",
+    "a bot's own: handle.observe(v)": "for value in values: own_histogram.observe(value)",
     "prometheus_client: child.observe(v)": "for value in values: their_child.observe(value)",
     "prometheus_client: labels(a).observe(v)": "for value in values: their_histograms.labels(*key[:1]).observe(value)",
 }
@@ -35,6 +39,9 @@ BESIDE: Final = {
     "ours: cell.value += 1": "prometheus_client: child.inc()",
     "ours: cell.inc()": "prometheus_client: child.inc()",
     "ours: family.labels(a, b, c).inc()": "prometheus_client: labels(a, b, c).inc()",
+    "a bot's own: handle.inc()": "prometheus_client: child.inc()",
+    "a bot's own: counter.labels(a, b, c).inc()": "prometheus_client: labels(a, b, c).inc()",
+    "a bot's own: handle.observe(v)": "prometheus_client: child.observe(v)",
     "ours: cell.observe(v)": "prometheus_client: child.observe(v)",
     "ours: family.labels(a).observe(v)": "prometheus_client: labels(a).observe(v)",
 }
@@ -65,6 +72,9 @@ def _ratio(name: str, least: dict[str, float]) -> str:
 
 def _names() -> dict[str, Any]:
     instruments, key = Instruments(), series.keys_of(1)
+    exporter = Exporter(port="off", exemplars="off")
+    exporter.ledger.adopt()  # as a running exporter's thread has
+    own_counter = exporter.counter("own_things_total", "Things.", dict.fromkeys(series.LABELS, 10))
     our_family = series.counter_family(instruments, "bench_things_total", 10)
     our_histograms = series.histogram_family(instruments, "bench_seconds", 10)
     their_family = prometheus_client.Counter("bench_things", "Things.", series.LABELS, registry=None)
@@ -76,6 +86,9 @@ def _names() -> dict[str, Any]:
         "key": key,
         "ours": our_family.labels(*key),
         "our_family": our_family,
+        "own": own_counter.labels(*key),
+        "own_counter": own_counter,
+        "own_histogram": exporter.histogram("own_seconds", "Time.", edges=series.EDGES),
         "theirs": their_family.labels(*key),
         "their_family": their_family,
         "our_cell": our_histograms.labels(*key[:1]),
