@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sys
 import typing
+from collections import Counter
 from typing import Any
 
 import discord
@@ -404,3 +406,30 @@ async def test_with_eager_tasks_the_receipt_is_before_the_first_step_of_the_hand
         }
         assert count(exporter, DURATION) == 3
         assert in_flight(exporter) == 1
+
+
+async def test_whatever_becomes_of_them_over_the_wire_the_sums_are_equal() -> None:
+    dice = random.Random(5)
+    async with Simulator(guilds=1) as sim, watched(sim) as (bot, exporter):
+        shown = await bot.guilds[0].text_channels[0].send("Click!", view=Clicked())
+        meant: Counter[str] = Counter()
+        for _ in range(60):
+            fate = dice.choice(("hello", "never", "twice", "click", "fail", "late"))
+            meant[fate] += 1
+            if fate == "late":
+                async with sim.during("late_interactions", late=5):
+                    await sim.slash("hello")
+            elif fate in {"click", "fail"}:
+                await sim.component(shown.id, fate)
+            else:
+                await sim.slash(fate)
+        answered = meant["hello"] + meant["twice"] + meant["click"]
+        await until(lambda: counter_total(exporter.instruments, HANDLED) == 60)
+        await until(lambda: count(exporter, ACK) == answered)
+        age(exporter, 63)
+        assert in_flight(exporter) == 0
+        assert not exporter._view.interactions._kept
+        assert counter_total(exporter.instruments, RECEIVED) == 60
+        assert counter_total(exporter.instruments, MISSED) == 60 - answered
+        assert counter_total(exporter.instruments, UNANSWERED) == meant["never"] + meant["fail"]
+        assert values(exporter.instruments, REFUSED) == {("404",): meant["late"], ("400",): meant["twice"]}

@@ -21,7 +21,7 @@ from argus_exporter.discordpy import Exchange, InteractionListener, Receipt, int
 from argus_exporter.discordpy.interactions import DEADLINE, MAX_AGE, Interactions
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator
-from tests.clients import PlainBot, PlainClient, logged_in
+from tests.clients import KINDS, PlainBot, PlainClient, logged_in
 
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -203,6 +203,20 @@ async def test_an_odd_frame_is_discord_pys_alone(odd: Any) -> None:
         assert seen == [odd]
         assert world.told.all == []
         assert world.errors == 0
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+async def test_every_kind_of_client_is_followed_when_it_is_logged_in_too(kind: Any) -> None:
+    async with Simulator(guilds=2, shards=kind.count) as sim:
+        client = kind.make()
+        async with logged_in(client, sim, len(kind.shards)):
+            exporter = ClientExporter(client, Settings(port="off", disable="commands"))
+            exporter._view.interactions.listeners = [told := Told()]
+            exporter.open()
+            assert not exporter._view.interactions.degraded
+            World(exporter, told).receive()
+            await exporter._view.close()
+        assert told.of("received") == [("received", "component")]
 
 
 async def test_an_interaction_that_comes_twice_is_one() -> None:
