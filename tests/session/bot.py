@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import typing
+from collections import Counter
 from typing import Any, Final
 
 import discord
@@ -28,6 +29,7 @@ class Bot(NoWait, commands.AutoShardedBot):
 
     :ivar hanging: the tasks of handlers that wait to be cancelled.
     :ivar heard: interactions and messages of people that were dispatched.
+    :ivar ran: how often its listeners ran, by event; each listener counts itself.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -42,6 +44,7 @@ class Bot(NoWait, commands.AutoShardedBot):
         )
         self.hanging: list[asyncio.Task[Any]] = []
         self.heard = 0
+        self.ran: Counter[str] = Counter()
         self.barred: set[int] = set()
         self.before_connecting: Callable[[], Awaitable[object]] | None = None
 
@@ -54,6 +57,14 @@ class Bot(NoWait, commands.AutoShardedBot):
         await self.add_cog(Clockwork())
         await self.add_cog(Listeners(self))
         await self.tree.sync()
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        self.ran["message"] += 1
+        await super().on_message(message)
+
+    async def on_command_error(self, ctx: commands.Context[Any], error: commands.CommandError, /) -> None:  # type: ignore[override]
+        self.ran["command_error"] += 1
+        await super().on_command_error(ctx, error)
 
     async def behave(self, name: str, subject: Subject) -> None:
         """Do what a behaviour is: see the script's table."""
@@ -434,20 +445,24 @@ class Listeners(commands.Cog):
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        self.bot.ran["interaction"] += 1
         self.bot.heard += 1
         if (interaction.data or {}).get("custom_id") == "listener":
             await interaction.response.send_message("heard")
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
+        self.bot.ran["message"] += 1
         self.bot.heard += not message.author.bot
 
     @commands.Cog.listener()
     async def on_typing(self, *_: object) -> None:
+        self.bot.ran["typing"] += 1
         raise ValueError
 
     @commands.Cog.listener()
     async def on_guild_role_create(self, role: discord.Role) -> None:
+        self.bot.ran["guild_role_create"] += 1
         await asyncio.sleep(0.02)
 
 

@@ -129,7 +129,7 @@ class Expectation:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.series: dict[Series, Value] = {}
-        for add in (_gateway, _shards, _interactions, _commands, _rest, _cache, _tasks, _loop, _voice):
+        for add in FAMILIES:
             add(self)
 
     def one(self, name: str, value: Value, **labels: str) -> None:
@@ -426,6 +426,20 @@ def _voice(book: Expectation) -> None:
     book.one("discord_voice_playing", 0)
 
 
+def _errors(book: Expectation) -> None:
+    session, ran = book.session, book.session.bot.ran
+    roles = {"guild_role_create": 0.02 * ran["guild_role_create"]}
+    book.histogram("discord_event_listener_seconds", "event", ran, roles)
+    # a command's own error handler that raises: out of the listener that runs prefix commands, or out of a task
+    worse = Counter(use.how for use in session.uses if use.name == "worse")
+    book.many("discord_event_errors_total", "event", {"typing": ran["typing"], "message": worse["prefix"]})
+    book.many("discord_unhandled_errors_total", "source", {"task": worse["slash"], "thread": 0, "excepthook": 0})
+
+
+def _logs(book: Expectation) -> None:
+    book.many("discord_log_records_total", "logger level", _floats(book.session.records))
+
+
 def _labels(**labels: str) -> list[tuple[str, str]]:
     return list(labels.items())
 
@@ -443,3 +457,18 @@ def _slept(uses: Iterable[Use]) -> dict[typing.Any, float]:
     for use in uses:
         slept[use.how] += use.seconds
     return slept
+
+
+FAMILIES: Final = (
+    _gateway,
+    _shards,
+    _interactions,
+    _commands,
+    _rest,
+    _cache,
+    _tasks,
+    _loop,
+    _voice,
+    _errors,
+    _logs,
+)

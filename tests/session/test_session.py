@@ -19,7 +19,7 @@ from examples.discord_simulator import Simulator
 from tests.clients import logged_in
 from tests.session import expectation
 from tests.session.bot import Bot
-from tests.session.expectation import Expectation, Session, nameless, read
+from tests.session.expectation import Expectation, Series, Session, nameless, read
 from tests.session.play import Player
 from tests.session.script import GUILDS, MEMBERS, SHARDS, Use, script
 
@@ -29,10 +29,6 @@ if typing.TYPE_CHECKING:
 
 NOT_EXPECTED: Final = {
     "discord_last_exit_info",
-    "discord_event_errors_total",
-    "discord_event_listener_seconds",
-    "discord_unhandled_errors_total",
-    "discord_log_records_total",
 }
 """Told by a process that comes after another one."""
 
@@ -113,3 +109,27 @@ async def test_a_scripted_session_ends_with_exactly_the_expected_value_in_every_
         found = await differences(session, cog)
         if found:
             pytest.fail("\n".join([f"{len(found)} series are not as expected", *found[:100]]), pytrace=False)
+        page = nameless(read(await scraped(cog)))
+        assert await differences(session, cog) == []
+        assert len([name for name, _ in page if name.startswith("discord_") and not name.endswith("_bucket")]) > 600
+        assert_that_it_would_be_noticed(Expectation(session), page)
+
+
+def assert_that_it_would_be_noticed(expected: Expectation, page: dict[Series, float]) -> None:
+    """A number that is one too many, a series too many, one that is missing, and an exception of ours."""
+    series = (
+        "discord_commands_total",
+        frozenset({"command": "crash", "type": "slash", "outcome": "bot_error"}.items()),
+    )
+    more = ("discord_commands_total", frozenset({"command": "crash", "type": "slash", "outcome": "rejected"}.items()))
+    odd = ("discord_commands_total", frozenset({"command": "1234", "type": "slash", "outcome": "ok"}.items()))
+    ours = ("argus_exporter_collector_errors_total", frozenset({"collector": "commands"}.items()))
+    without = {key: value for key, value in page.items() if key != series}
+    for other in (
+        page | {series: page[series] + 1},
+        page | {more: 1.0},
+        page | {odd: 0.0},
+        without,
+        page | {ours: 1.0},
+    ):
+        assert len(expected.differences(other)) == 1
