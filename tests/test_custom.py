@@ -239,6 +239,7 @@ def test_values_beyond_the_bound_and_unknown_ones_are_other(exporter: Exporter) 
 @pytest.mark.parametrize(
     ("given", "label"),
     [(5, "5"), (Colour.RED, "red"), (1.5, "1.5"), (True, "True"), (10**14, None), (-(10**14), None), (SNOWFLAKE, None)]
+    + [pytest.param(10**5000, None, id="huge")]  # which has no str
     + [(odd, None) for odd in (None, ["sword"], object(), b"sword")],
 )
 def test_a_value_that_is_an_identity_or_no_text_is_other_counted_and_logged_once(
@@ -344,6 +345,15 @@ async def test_from_other_threads_everything_is_on_the_next_page(exporter: Expor
         assert overflowed(exporter) == {("shop_purchases_total",): 1}
         await asyncio.to_thread(counter.labels("sword").inc)
     assert cells(exporter, "shop_purchases_total")["sword",] == 3
+
+
+async def test_the_owner_s_thread_has_the_cell_itself_and_no_other_has(exporter: Exporter) -> None:
+    sword = exporter.counter("shop_purchases_total", "Text.", ITEM).labels("sword")
+    assert sword._own() is None
+    async with exporter:
+        assert sword._own() is exporter.instruments.families["shop_purchases_total"].cells["sword",]
+        assert await asyncio.to_thread(sword._own) is None
+    assert sword._own() is None
 
 
 async def test_a_registry_that_is_scraped_in_another_thread_has_what_threads_wrote(exporter: Exporter) -> None:
