@@ -17,7 +17,7 @@ from argus_exporter.discordpy.registered import Registered
 from argus_exporter.discordpy.tree import TreeCommands
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from argus_exporter.discordpy.interactions import Receipt
     from argus_exporter.discordpy.view import ClientView
@@ -73,7 +73,8 @@ class Commands(Part[CommandListener]):
     """Follows each command, however it was called, and holds nothing of it after its end.
 
     :ivar rules: the outcomes by exception class.
-    :ivar active: whether it is open: what somebody else has wrapped stays where it is, and then does nothing.
+    :ivar entered: are called where a command begins, in its own task, with its interaction or context.
+    :ivar active: whether it is parked, and so sees all; what is still in place before and after that does nothing.
     """
 
     noun: ClassVar[str] = "commands"
@@ -81,6 +82,7 @@ class Commands(Part[CommandListener]):
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
         self.rules: Rules = RULES
+        self.entered: list[Callable[[object, Run], None]] = []
         self._beginners: list[CommandListener] = []  # most listeners want ends alone
         self._runs: dict[int, Run] = {}  # by id() of the interaction or context, which its task keeps alive
         self.active = False
@@ -95,14 +97,14 @@ class Commands(Part[CommandListener]):
 
     def open(self, state: Any) -> None:
         """Hook the command tree, if there is one yet, and the bot's prefix commands."""
-        self.active = True
         self._beginners = [each for each in self.listeners if type(each).began is not CommandListener.began]
         self._tree.open(state)
         if isinstance(self.view.client, commands.bot.BotBase):
             self._prefix.open(self.view.client, getattr(state, "parsers", {}))
 
     def park(self) -> None:
-        """Hear of the errors of prefix commands and hybrids, which discord.py tells without a listener."""
+        """Follow the commands that begin from now on; of the errors of some discord.py tells without a listener."""
+        self.active = True
         self._tree.park()
         if isinstance(self.view.client, commands.bot.BotBase):
             self.view.on("command_error", self._erred)
@@ -131,9 +133,11 @@ class Commands(Part[CommandListener]):
     def begin(self, subject: object, kind: str, received: float, receipt: Receipt | None = None) -> None:
         """A command begins, called by an interaction or a context; a call within its own call is no other."""
         if self.active and id(subject) not in self._runs:
-            self._runs[id(subject)] = Run(kind, received, receipt)
+            self._runs[id(subject)] = run = Run(kind, received, receipt)
             for listener in self._beginners:
                 self.view.guard(self.noun, listener.began, kind)
+            for entered in self.entered:
+                self.view.guard("errors", entered, subject, run)
 
     def fail(self, subject: object, error: BaseException) -> None:
         """discord.py tells of a command's error."""

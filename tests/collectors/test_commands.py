@@ -224,6 +224,13 @@ async def test_durations_carry_the_trace_that_was_active_in_the_handler() -> Non
             assert [each.trace for each in cell.exemplars if each] == ["abc"]
 
 
+async def test_where_commands_are_disabled_nothing_is_hooked() -> None:
+    bot = PlainBot()
+    async with Simulator() as sim, watched(bot, disable="commands"), logged_in(bot, sim):
+        assert not {"_call", "on_error"} & set(vars(bot.tree))
+        assert "invoke" not in vars(bot)
+
+
 async def test_where_the_call_cannot_be_hooked_the_collector_says_that_it_is_degraded() -> None:
     class Tree(app_commands.CommandTree[Any]):
         _call = None  # type: ignore[assignment]

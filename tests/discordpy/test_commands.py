@@ -19,6 +19,7 @@ from tests.discordpy.command_bots import (
     Told,
     following,
     furnish_hybrids,
+    furnish_prefix,
     furnish_tree,
     reraise,
     shape,
@@ -109,6 +110,25 @@ def over(target: Any, name: str, calls: list[str]) -> None:
         return await original(*arguments)
 
     setattr(target, name, wrapper)
+
+
+async def test_a_command_that_began_before_all_could_be_seen_is_not_told_of() -> None:
+    bot = PlainBot()
+    furnish_tree(bot.tree)
+    furnish_prefix(bot)
+    async with Simulator() as sim, logged_in(bot, sim):
+        told = Told()
+        view = ClientView(bot, lambda _, error: told.errors.append(error))
+        view.commands.listeners.append(told)
+        view.open()
+        for use in (sim.slash("both_broken"), sim.message("!plain")):
+            await use
+        await asyncio.sleep(0.05)
+        view.park()
+        await sim.slash("fine")
+        assert (await told.one()).command == "fine"
+        assert told.errors == []
+        await view.close()
 
 
 async def test_a_command_that_runs_over_the_close_is_told_of_no_more() -> None:
