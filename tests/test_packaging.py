@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 CORE = {"discord-py", "prometheus-client", "aiohttp", "psutil", "statsd"}
-EXTRAS = {"otel": {"opentelemetry-api"}}
+EXTRAS = {"otel": {"opentelemetry-api"}, "sentry": {"sentry-sdk"}}
 MODULES_OF = {
     "discord": "discord-py",
     "opentelemetry": "opentelemetry-api",
