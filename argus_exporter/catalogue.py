@@ -712,7 +712,8 @@ ERROR_LOG_WRITTEN_TOTAL: Final = Counter(
 )
 ERROR_LOG_SUPPRESSED_TOTAL: Final = Counter(
     "argus_exporter_error_log_suppressed_total",
-    "Errors left out of the error log: the same within a minute, more than 30 a minute, or not writable.",
+    "Errors left out of the error log, and of what Sentry is sent: the same within a minute, more than 30 a minute, or "
+    "not writable.",
     "errors",
 )
 

@@ -16,6 +16,8 @@ from argus_exporter.exporter import Exporter
 from argus_exporter.manual import ManualMethods
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import discord
 
     from argus_exporter.settings import Settings
@@ -31,14 +33,17 @@ class ClientExporter(Exporter):
     """
 
     def __init__(self, client: discord.Client, settings: Settings | None = None, **options: Any) -> None:
-        super().__init__(settings, **options)
         self.client: Final = client
+        super().__init__(settings, **options)
         self.manual.attached = True
-        self._view = ClientView(client, self.note_error, short_circuit=self.settings.short_circuit)
         self._watching = self._following = False
         self._patches = Patches()
         self._loops.client = client
         self._watchers = self._make(CLIENT_COLLECTORS, self._view)
+
+    def _see(self) -> ClientView:
+        self._view = ClientView(self.client, self.note_error, short_circuit=self.settings.short_circuit)
+        return self._view
 
     def open(self) -> None:
         """Watch the client's websockets from now on. Needs no running loop.
@@ -118,6 +123,10 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
         A Cog that is reloaded is another one, and is to be told again.
         """
         self.exporter.watch(loop, name)
+
+    def capture_error(self, error: BaseException, context: Mapping[str, object] | None = None) -> None:
+        """Write an exception to the error log: see :meth:`Exporter.capture_error`."""
+        self.exporter.capture_error(error, context)
 
     async def cog_load(self) -> None:
         """Open everything; what the world refuses (a port in use) is tried again and does not fail the load."""

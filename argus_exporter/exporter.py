@@ -19,6 +19,7 @@ from argus_exporter.collectors.commands import scaled
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
+from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.page import Page
 from argus_exporter.exposition.registry import RegistryCollector
@@ -33,6 +34,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argus_exporter.discordpy import ClientView
+    from argus_exporter.instruments import CounterFamily, Key
 
 _KINDS_LOGGED: Final = 100
 """Of how many kinds of caught exceptions the first is logged; the counter counts on."""
@@ -72,6 +74,7 @@ class Exporter(CustomMethods, ManualMethods):
             scaled,
             self.settings.max_commands,
         )
+        self._error_log = ErrorLog(self.instruments, self.ledger, self.settings)
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
         self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
         self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)
@@ -87,7 +90,7 @@ class Exporter(CustomMethods, ManualMethods):
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
         self._loops = Loops(self.note_error)
-        self._collectors = self._make(PROCESS_COLLECTORS)
+        self._collectors = self._make(PROCESS_COLLECTORS, self._see())
 
     # ------------------------------------------------------------------------------------- what users ask for
 
@@ -135,6 +138,11 @@ class Exporter(CustomMethods, ManualMethods):
         self._stack = stack = AsyncExitStack()
         self.ledger.adopt()
         self._stack.callback(self.ledger.release)
+        self._stack.push_async_callback(self._guarded_close, "errors", self._error_log)
+        try:
+            self._error_log.start()
+        except Exception as error:  # noqa: BLE001 - the system gives no thread
+            self.note_error("errors", error)
         self.collector.start()
         self._stack.callback(self.collector.close)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
@@ -152,8 +160,14 @@ class Exporter(CustomMethods, ManualMethods):
         if stack is not None:
             await stack.aclose()
 
+    def _see(self) -> ClientView | None:
+        """The client that is watched, if one is."""
+        return None
+
     def _make(self, kinds: Iterable[type[Collector]], client: ClientView | None = None) -> list[Collector]:
-        context = Context(self.instruments, self.settings, client, self.capture_error, self._loops)
+        context = Context(
+            self.instruments, self.settings, client, self.capture_error, self._loops, self.note_error, self._add
+        )
         return [kind(context) for kind in kinds if kind.noun not in self.settings.disable]
 
     def _run(self, collectors: Iterable[Collector]) -> None:
@@ -174,7 +188,7 @@ class Exporter(CustomMethods, ManualMethods):
             self._running.remove(collector)
         await self._guarded_close(collector.noun, collector)
 
-    async def _guarded_close(self, noun: str, what: Collector | Page | Server) -> None:
+    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Server) -> None:
         try:
             closing = what.close()
             if asyncio.iscoroutine(closing):
@@ -184,8 +198,22 @@ class Exporter(CustomMethods, ManualMethods):
 
     # ------------------------------------------------------------------------------------- at work
 
-    def capture_error(self, error: BaseException, context: Mapping[str, str] | None = None) -> None:
-        """Write an exception to the error log, with what is known of where it came from. Never raises."""
+    def capture_error(self, error: BaseException, context: Mapping[str, object] | None = None) -> None:
+        """Write an exception to the error log, if the setting ``error_log`` names one. Never raises; from any thread.
+
+        At most 30 a minute are written, the same one once a minute; the rest is counted in
+        ``argus_exporter_error_log_suppressed_total``.
+
+        :param context: what is known of where it came from: ``command``, ``event``, ``shard`` and the like, and up to
+            20 words of your own. Values are cut at 200 characters.
+        """
+        try:
+            self._error_log.write(error, context or {})
+        except Exception as odd:  # noqa: BLE001 - nothing of ours may raise into the bot
+            self.note_error("errors", odd)
+
+    def _add(self, family: CounterFamily, key: Key) -> None:
+        self.ledger.write(family, key, CounterCell.inc)
 
     def sample(self) -> None:
         """Bring every cell up to date: O(shards), on the event loop's thread. Never raises."""

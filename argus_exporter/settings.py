@@ -25,6 +25,7 @@ _log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 OFF: Final = "off"
+STDERR: Final = "stderr"
 AUTO: Final = "auto"
 UNSET: Final = "\N{EN DASH}"
 """How a default that is nothing is shown."""
@@ -143,7 +144,7 @@ def _count(most: int) -> Callable[[object], int]:
 
 def _outcomes(value: object) -> tuple[tuple[str, str], ...]:
     given: Any = [word.split("=") for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-    rules = [(_class(kind), _text(outcome)) for kind, outcome in (given.items() if isinstance(given, dict) else given)]
+    rules = [(_class(kind), _text(outcome)) for kind, outcome in (given.items() if hasattr(given, "items") else given)]
     _require(that=all(outcome in OUTCOMES for _, outcome in rules))
     return tuple(rules)
 
@@ -173,6 +174,13 @@ def _directory(value: object) -> Path | None:
         return _own_directory()
     _require(that=bool(text) and "\0" not in text)
     return Path(text).expanduser()
+
+
+def _file(value: object) -> str:
+    _require(that=isinstance(value, str | Path))
+    text = str(value).strip()
+    _require(that=bool(text) and "\0" not in text)
+    return STDERR if text == "-" or text.lower() == STDERR else str(Path(text).expanduser())
 
 
 def _own_directory() -> Path | None:
@@ -286,6 +294,33 @@ class Settings:
         "seconds from 0.05 to 3600",
         "A watchdog logs once what blocks the event loop for longer than this.",
         "1",
+    )
+    error_log: str | None = _option(
+        _or_off(_file),
+        OFF,
+        "the path of a file, - for stderr, or off",
+        "File to which errors are appended, a JSON object a line; `-` is stderr. Each process needs its own.",
+    )
+    sentry: bool = _option(
+        _switch,
+        True,  # noqa: FBT003
+        "on or off",
+        "Tag what Sentry captures with the command or event it belongs to, where `sentry_sdk` is initialised.",
+        "on",
+    )
+    sentry_caps: bool = _option(
+        _switch,
+        True,  # noqa: FBT003
+        "on or off",
+        "Of the errors of commands and listeners, send Sentry the same one once a minute, and at most 30 a minute.",
+        "on",
+    )
+    sentry_user_id: bool = _option(
+        _switch,
+        False,  # noqa: FBT003
+        "on or off",
+        "Send Sentry the id of the Discord user whose command or event it was.",
+        "off",
     )
     session_limit_interval: float | None = _option(
         _or_off(_seconds(10, 86400)),

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import re
 import typing
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from argus_exporter.catalogue import OTHER
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from argus_exporter.discordpy import ClientView, Loops
-    from argus_exporter.instruments import Instruments
+    from argus_exporter.instruments import CounterFamily, Instruments, Key
     from argus_exporter.settings import Settings
 
 
 def _report_to_nobody(error: BaseException, context: Mapping[str, str]) -> None:
     """Where there is no error log."""
+
+
+def _tell_nobody(noun: str, error: BaseException) -> None:
+    """Where nobody counts what was caught."""
+
+
+def _count(family: CounterFamily, key: Key) -> None:
+    """Where there is one thread."""
+    family.labels(*key).inc()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +38,8 @@ class Context:
     :param client: the discord.py client as seen through :mod:`argus_exporter.discordpy`; None in manual mode.
     :param loops: the ``discord.ext.tasks`` loops, which manual mode has too; None where nobody asks for them.
     :param report: takes an exception of the bot's, with what is known of where it came from, to the error log.
+    :param errors: takes what was caught of the collector's own, with its noun, from any thread.
+    :param count: adds 1 to a series of a counter, from any thread.
     """
 
     instruments: Instruments
@@ -33,6 +47,16 @@ class Context:
     client: ClientView | None = None
     report: Callable[[BaseException, Mapping[str, str]], None] = _report_to_nobody
     loops: Loops | None = None
+    errors: Callable[[str, BaseException], None] = _tell_nobody
+    count: Callable[[CounterFamily, Key], None] = _count
+
+
+_ID: Final = re.compile(r"[0-9]{5}")
+
+
+def word(name: str) -> str:
+    """A name that programmers give, as a label's value; ``other`` if it looks as if it had an id in it."""
+    return OTHER if _ID.search(name) else name
 
 
 class Collector(abc.ABC):

@@ -40,6 +40,7 @@ read or replaced                                    without it
                                                     absent
 ``HTTPClient._buckets``                             their number is absent
 ``Client._listeners``                               the dispatch is never skipped
+``Client._run_event``                                listeners' errors are seen by ``on_error``, their durations not
 ``tasks.Loop.coro``                                 iterations are not counted; a loop's state is public
 ``tasks.Loop._last_iteration``                      the interval between times of day is absent
 ``tasks.Loop._last_iteration_failed``               a loop that retries when it is found is seen to at its next failure
@@ -50,9 +51,11 @@ from __future__ import annotations
 
 from argus_exporter.discordpy.commands import CommandEnd, CommandListener
 from argus_exporter.discordpy.interactions import InteractionListener, Receipt
+from argus_exporter.discordpy.listeners import EventListener
 from argus_exporter.discordpy.loops import Followed, Loops
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import Heart, is_fatal
+from argus_exporter.discordpy.subjects import command_of, shard_of, user_id_of
 from argus_exporter.discordpy.trace import http_trace
 from argus_exporter.discordpy.view import ClientView, GatewayListener, SessionStartLimit
 from argus_exporter.discordpy.wire import Exchange, HttpListener
@@ -61,6 +64,7 @@ __all__ = (
     "ClientView",
     "CommandEnd",
     "CommandListener",
+    "EventListener",
     "Exchange",
     "Followed",
     "GatewayListener",
@@ -71,6 +75,9 @@ __all__ = (
     "Patches",
     "Receipt",
     "SessionStartLimit",
+    "command_of",
     "http_trace",
     "is_fatal",
+    "shard_of",
+    "user_id_of",
 )

@@ -23,6 +23,7 @@ from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
 from argus_exporter.discordpy.guilds import GuildLedger
 from argus_exporter.discordpy.interactions import Interactions
+from argus_exporter.discordpy.listeners import Listeners
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import CLOSE_CODE, Heart, Socket, heart_of
 from argus_exporter.discordpy.wire import Wire
@@ -100,7 +101,8 @@ class ClientView:
         self.wire = Wire(self)
         self.commands = Commands(self)
         self.interactions = Interactions(self)
-        self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions, self.wire)
+        self.event_listeners = Listeners(self)
+        self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions, self.wire, self.event_listeners)
         self._errors = errors
         self._short_circuit = short_circuit
         self._patches = Patches()

@@ -1,0 +1,64 @@
+"""Hooks that Python and its libraries have one of: ours stands around whatever is there, and goes without a trace."""
+
+from __future__ import annotations
+
+import typing
+import weakref
+from typing import Any, Final
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+Call = typing.Callable[..., Any]
+
+
+class Hook:
+    """One such hook, such as ``sys.excepthook``.
+
+    Whoever replaces it later wins. Where they call what they found, ours goes on; where they do not, :meth:`keep` puts
+    ours around theirs. Only the newest of ours does anything: nothing counts twice, however they are nested.
+
+    :param get: what stands there; None where the library does its own thing.
+    :param put: puts something there.
+    :param around: makes of a call what does our part and calls through.
+    :param default: what is called through to where nothing stands there.
+    """
+
+    def __init__(
+        self,
+        get: Callable[[], Call | None],
+        put: Callable[[Any], object],
+        around: Callable[[Call], Call],
+        default: Call,
+    ) -> None:
+        self._get: Final = get
+        self._put: Final = put
+        self._around: Final = around
+        self._default: Final = default
+        self._live: Call | None = None
+        self._found: weakref.WeakKeyDictionary[Call, Call | None] = weakref.WeakKeyDictionary()
+
+    def keep(self) -> None:
+        """Put ours around what stands there, unless it is ours."""
+        current = self._get()
+        if current is not None and current in self._found:
+            self._live = current  # an older one of ours, which somebody has given back
+        elif current is not self._live or self._live is None:
+            self._live = self._wrap(current)
+            self._put(self._live)
+
+    def close(self) -> None:
+        """Give back what was there, if ours still stands there; else ours is left, and only calls through."""
+        live, self._live = self._live, None
+        if live is not None and self._get() is live:
+            self._put(self._found[live])
+
+    def _wrap(self, found: Call | None) -> Call:
+        through = self._default if found is None else found
+        ours = self._around(through)
+
+        def hooked(*arguments: Any, **named: Any) -> Any:
+            return (ours if self._live is hooked else through)(*arguments, **named)
+
+        self._found[hooked] = found
+        return hooked
