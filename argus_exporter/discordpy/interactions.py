@@ -137,7 +137,7 @@ class Interactions(Part[InteractionListener], HttpListener):
         super().__init__(view)
         self.now: Callable[[], float] = time.perf_counter
         self.epoch: Callable[[], float] = time.time
-        self._lacking = False
+        self._lacking = True  # until it is open
         self._open: OrderedDict[int, Receipt] = OrderedDict()  # a dict is slow at its first item, where many were taken
         self._kept: OrderedDict[int, Receipt] = OrderedDict()
         self._active = False
@@ -155,6 +155,7 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def open(self, state: Any) -> None:
         """Wrap the parser of interactions, and see views and modals end."""
+        self.view.wire.listeners.append(self)  # first: without it, all would look unanswered
         self._active = True
         self._parsers = getattr(state, "parsers", {})
         parser = self._parsers.get(_EVENT)
@@ -165,7 +166,6 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._parsers[_EVENT] = self._wrapped[0]
         seen = self._handlers.open(state)
         self._lacking = parser is None or not seen
-        self.view.wire.listeners.append(self)
 
     def park(self) -> None:
         """Without the parser, pair the public event's time with the interaction that is dispatched after it."""

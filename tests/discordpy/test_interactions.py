@@ -592,6 +592,16 @@ async def test_where_requests_are_not_seen_receipts_and_ends_are_and_nothing_is_
         assert not world.interactions.degraded
 
 
+def test_what_could_not_be_opened_is_not_said_to_be_fine() -> None:
+    view = ClientExporter(PlainClient(), Settings(port="off"))._view
+    view.wire.hooked = True
+    with pytest.raises(AttributeError):
+        view.interactions.open(types.SimpleNamespace(parsers="none any more"))
+    assert view.interactions.degraded
+    assert view.interactions in view.wire.listeners
+    view.interactions.close()
+
+
 async def test_without_parsers_the_public_events_are_paired(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
