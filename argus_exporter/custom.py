@@ -132,7 +132,7 @@ class Handle(Generic[Cell]):
     ) -> None:
         self._custom = custom
         self._family = family
-        self._key = () if key is None and not family.metric.labels else key
+        self._key = key if family.metric.labels else ()
         self._cell: Cell | None = None
         self._found: dict[Any, Self] = {} if found is None else found
 
