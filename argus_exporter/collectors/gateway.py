@@ -23,6 +23,9 @@ if typing.TYPE_CHECKING:
 RARE: Final = frozenset({"READY", "RESUMED", "RATE_LIMITED"})
 """Dispatches that mean something besides being counted; they take the slow way."""
 
+_ASKED_AGAIN: Final = 4
+"""How often an answer is thrown away at most, while one IDENTIFY follows upon the other."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -46,6 +49,7 @@ class GatewayCollector(Collector, GatewayListener):
         self._reset = instruments.gauge(catalogue.SESSION_START_LIMIT_RESET_TIMESTAMP_SECONDS).labels()
         self._concurrency = instruments.gauge(catalogue.SESSION_START_LIMIT_MAX_CONCURRENCY).labels()
         self._last_exit = LastExit(instruments.gauge(catalogue.LAST_EXIT_INFO), context.settings)
+        self._identifies = 0
         self._polling: asyncio.Task[None] | None = None
         # every name exists at 0, so that the first of its kind moves rate()
         cells = {name: self._events.labels(name) for name in catalogue.GATEWAY_EVENTS}
@@ -102,6 +106,7 @@ class GatewayCollector(Collector, GatewayListener):
 
     def identified(self, shard_id: int, waited: float) -> None:  # noqa: ARG002
         """Count down between two polls."""
+        self._identifies += 1
         if self._remaining.value:
             self._remaining.value -= 1
 
@@ -115,13 +120,22 @@ class GatewayCollector(Collector, GatewayListener):
         failing = False
         while True:
             try:
-                self._take(await self._view.session_start_limit())
+                self._take(await self._ask())
                 failing = False
             except Exception as error:  # noqa: BLE001 - Discord may be down for hours; the next poll asks again
                 if not failing:
                     _log.warning("could not ask for the session start limit (will go on trying): %r", error)
                 failing = True
             await asyncio.sleep(interval)
+
+    async def _ask(self) -> SessionStartLimit:
+        """Ask again where an IDENTIFY was sent meanwhile: nobody knows whether the answer has it."""
+        for _ in range(_ASKED_AGAIN):
+            before = self._identifies
+            limit = await self._view.session_start_limit()
+            if self._identifies == before:
+                return limit
+        return await self._view.session_start_limit()
 
     def _take(self, limit: SessionStartLimit) -> None:
         self._limit.set(limit.total)

@@ -387,6 +387,30 @@ async def test_the_session_start_limit_is_asked_for_and_counted_down() -> None:
             assert not [task for task in asyncio.all_tasks() if task.get_name() == "argus_exporter:limit"]
 
 
+@pytest.mark.parametrize("late", [1, 9])
+async def test_an_answer_that_an_identify_has_overtaken_is_asked_for_again(late: int) -> None:
+    async with Simulator(guilds=2, session_start_limit=500) as sim:
+        bot = ShardedBot(shard_count=1)
+        async with watched(bot) as exporter:
+            ask, asked = exporter._view.session_start_limit, 0
+
+            async def answer() -> SessionStartLimit:
+                nonlocal asked
+                asked += 1
+                if asked <= late:  # told before the IDENTIFY, heard after it
+                    exporter._view.tell(lambda listener: listener.identified(0, 0.0))
+                    return SessionStartLimit(500, 500, 1.0, 1)
+                return await ask()
+
+            exporter._view.session_start_limit = answer  # type: ignore[method-assign]
+            async with logged_in(bot, sim):
+                await until(lambda: value(exporter.instruments, "discord_session_start_limit_remaining") is not None)
+                assert asked == min(late + 1, 5)
+                if late == 1:
+                    remaining = value(exporter.instruments, "discord_session_start_limit_remaining")
+                    assert remaining == sim.gateway.budget.remaining
+
+
 async def test_an_answer_that_does_not_come_is_said_once_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
     exporter = ClientExporter(PlainBot(), Settings(**CLOSED))
     answers: list[SessionStartLimit | Exception] = [OSError("one"), OSError("two"), SessionStartLimit(9, 8, 7.0, 1)]
