@@ -215,6 +215,7 @@ async def test_faults_go_to_the_error_log_with_what_is_known(monkeypatch: pytest
 
 
 async def test_durations_carry_the_trace_that_was_active_in_the_handler() -> None:
+    pytest.importorskip("opentelemetry")
     async with watched(PlainBot(), exemplars="on") as exporter:
         receipt = Receipt(1, "slash", 0.0, 0.0, 0.0, trace="abc")
         for listener in exporter._view.commands.listeners:
