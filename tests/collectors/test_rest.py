@@ -25,7 +25,7 @@ from argus_exporter.cog import ClientExporter, attach
 from argus_exporter.settings import Settings
 from examples.discord_simulator import QUICK, Simulator
 from examples.discord_simulator.rest import Cut, cloudflare, failure, too_many
-from tests.clients import PlainBot, ShardedBot, counter_total, logged_in, until, value, values
+from tests.clients import PlainBot, PlainClient, ShardedBot, counter_total, logged_in, until, value, values
 
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -174,16 +174,18 @@ async def test_a_reload_counts_anew_and_nothing_twice(way: Any, monkeypatch: pyt
 
 async def test_each_of_two_clients_counts_its_own() -> None:
     shared = argus_exporter.http_trace()
-    async with Simulator(guilds=2) as sim:
-        async with (
-            running(sim, lambda: {"http_trace": shared}) as (one, first),
-            running(sim, lambda: {"http_trace": shared}) as (_, second),
-        ):
-            await channel_of(one).send("x")
-            assert value(first.instruments, REQUESTS, "POST", MESSAGES, "200") == 1
-            assert value(second.instruments, REQUESTS, "POST", MESSAGES, "200") is None
-            total = counter_total(first.instruments, REQUESTS) + counter_total(second.instruments, REQUESTS)
-            assert total == len(sim.requests)
+    async with Simulator(guilds=2) as sim, running(sim, lambda: {"http_trace": shared}) as (one, first):
+        before = len(sim.requests)
+        other = PlainClient(http_trace=shared)
+        second = attach(other, Settings(port="off", state_dir="off", session_limit_interval="off"))
+        await other.login(sim.token)
+        assert counter_total(second.instruments, REQUESTS) == len(sim.requests) - before > 0
+        assert counter_total(first.instruments, REQUESTS) == before
+        await channel_of(one).send("x")
+        assert value(first.instruments, REQUESTS, "POST", MESSAGES, "200") == 1
+        assert value(second.instruments, REQUESTS, "POST", MESSAGES, "200") is None
+        await other.close()
+        assert shared.argus_exporter is first._view.wire  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------- what goes wrong
