@@ -10,7 +10,7 @@ from argus_exporter import catalogue
 from argus_exporter.catalogue import COMMAND_TYPES, OTHER
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.discordpy import CommandEnd, CommandListener
-from argus_exporter.discordpy.outcomes import FAULTS, OK, RULES
+from argus_exporter.discordpy.outcomes import FAULTS, OK
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,6 @@ class CommandsCollector(Collector, CommandListener):
         self._names: Mapping[str, frozenset[str]] = {}
         self._known: set[str] = set()
         self._rows: dict[tuple[str, str], Row] = {}
-        self._view.commands.rules = {**RULES, **dict(settings.outcomes)}
         self._view.commands.listeners.append(self)
 
     @property

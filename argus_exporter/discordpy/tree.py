@@ -137,7 +137,7 @@ class TreeCommands(InteractionListener):
 
     def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
         if interaction.type is _AUTOCOMPLETE:
-            self._commands.view.interactions.end(interaction.id, _autocompleted(interaction, raised))
+            self._commands.view.interactions.end(interaction.id, self._autocompleted(interaction, raised))
             return
         run = self._commands.take(interaction)
         if run is not None:
@@ -160,9 +160,8 @@ class TreeCommands(InteractionListener):
         self._begin_at(interaction, math.nan)
         self._end(interaction, error)
 
-
-def _autocompleted(interaction: Any, raised: BaseException | None) -> str:
-    """discord.py swallows what an autocomplete raises; but one that did not fail has answered."""
-    if raised is not None:
-        return outcome_of(raised)
-    return OK if interaction.response.is_done() else BOT_ERROR
+    def _autocompleted(self, interaction: Any, raised: BaseException | None) -> str:
+        """discord.py swallows what an autocomplete raises; but one that did not fail has answered."""
+        if raised is not None:
+            return outcome_of(raised, self._commands.rules)
+        return OK if interaction.response.is_done() else BOT_ERROR

@@ -15,6 +15,7 @@ from discord.ext import commands
 from argus_exporter import catalogue
 from argus_exporter.collectors.commands import scaled
 from argus_exporter.discordpy import CommandEnd, Receipt
+from argus_exporter.discordpy.outcomes import outcome_of
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, PlainClient, counter_total, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
@@ -173,6 +174,11 @@ async def test_a_client_without_a_tree_has_no_commands() -> None:
         exporter.sample()
         assert values(exporter.instruments, "discord_commands_registered") == {}
         assert value(exporter.instruments, "argus_exporter_collector_up", "commands") == 1
+
+
+async def test_outcomes_of_the_users_own_hold_for_components_where_commands_are_disabled() -> None:
+    async with watched(PlainBot(), disable="commands", outcomes={OddError: "user_error"}) as exporter:
+        assert outcome_of(OddError(), exporter._view.commands.rules) == "user_error"
 
 
 async def test_outcomes_of_the_users_own_count() -> None:

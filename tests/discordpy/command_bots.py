@@ -28,6 +28,8 @@ Context = commands.Context[Any]
 class Told(CommandListener, InteractionListener):
     """Keeps what it is told."""
 
+    view: ClientView
+
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.ends: list[CommandEnd] = []
@@ -56,7 +58,7 @@ class Told(CommandListener, InteractionListener):
 async def following(client: discord.Client, sim: Simulator) -> AsyncIterator[Told]:
     """A client that runs, and somebody who listens to its commands."""
     told = Told()
-    view = ClientView(client, lambda _, error: told.errors.append(error))
+    told.view = view = ClientView(client, lambda _, error: told.errors.append(error))
     view.commands.listeners.append(told)
     view.interactions.listeners.append(told)
     view.open()

@@ -11,12 +11,14 @@ import pytest
 from discord import app_commands
 from discord.ext import commands
 
+from argus_exporter.discordpy.outcomes import RULES
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, PlainClient, until
 from tests.discordpy.command_bots import (
     APP_COMMANDS,
     USE,
     Interaction,
+    OddError,
     answer,
     fail,
     following,
@@ -100,6 +102,11 @@ async def test_an_autocomplete_is_no_command_but_its_end_is_told() -> None:
             await sim.autocomplete(name, "value", {"value": value})
             await until(lambda: told.handled)
             assert told.handled.pop() == ("autocomplete", outcome)
+        told.view.commands.rules = {**RULES, f"{OddError.__module__}.OddError": "rejected"}
+        bot.tree.interaction_check = fail  # type: ignore[method-assign]
+        await sim.autocomplete("complete", "value", {"value": "x"})
+        await until(lambda: told.handled)
+        assert told.handled.pop() == ("autocomplete", "rejected")
         assert told.begun == []
 
 
