@@ -43,7 +43,8 @@ class Clock:
         middle of what is possible, wrong by half a second and half of the response time at most. A 0 is wrong by no
         more than a second and the response time; both shrink to the response time as responses come.
         """
-        low, high = max(self._low, self._older_low), min(self._high, self._older_high)
+        low = self._low if self._low > self._older_low else self._older_low  # half of what max() costs
+        high = self._high if self._high < self._older_high else self._older_high
         if high == math.inf:
             return None
         return 0.0 if low <= 0 <= high else (low + high) / 2
@@ -66,12 +67,11 @@ class Clock:
             self._add(low, high, received)
 
     def _add(self, low: float, high: float, now: float) -> None:
-        if math.isnan(low):
-            return
         if not self._since <= now <= self._until:  # the own clock may have been set back, too
             is_recent = self._until < now <= self._until + WINDOW_SECONDS
             self._older_low, self._older_high = (self._low, self._high) if is_recent else _ANYTHING
             (self._low, self._high), self._since, self._until = _ANYTHING, now, now + WINDOW_SECONDS
+        # nan, where there was no date, wins none of these comparisons
         self._low, self._high = max(self._low, low), min(self._high, high)
         if max(self._low, self._older_low) > min(self._high, self._older_high):
             # responses contradict each other: a clock was set, and the old ones know nothing of it

@@ -239,12 +239,14 @@ async def test_cloudflares_429_is_told_apart(way: Any) -> None:
     async with Simulator(guilds=2) as sim, running(sim, way) as (bot, exporter):
         page = too_many(0.01, scope="user")
         page.content_type = "text/html"
-        sim.answer_next(SEND, cloudflare(), page)
-        for _ in range(2):
+        bare = too_many(0.01, scope="user")
+        del bare.headers["Via"]
+        sim.answer_next(SEND, cloudflare(), page, bare)
+        for _ in range(3):
             with pytest.raises(discord.HTTPException):
                 await channel_of(bot).send("x")
-        assert values(exporter.instruments, LIMITED) == {("cloudflare",): 2}
-        assert value(exporter.instruments, INVALID) == 2
+        assert values(exporter.instruments, LIMITED) == {("cloudflare",): 3}
+        assert value(exporter.instruments, INVALID) == 3
 
 
 async def test_a_webhooks_429_is_counted(way: Any) -> None:
@@ -305,6 +307,19 @@ async def test_what_is_cancelled_under_way_is_an_error_and_not_in_flight(way: An
 def in_flight(exporter: ClientExporter) -> float | None:
     exporter.sample()
     return value(exporter.instruments, "discord_http_requests_in_flight")
+
+
+async def test_a_method_of_nobodys_is_other_and_said_to_be_each_time(way: Any) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot(**way())
+        async with logged_in(bot, sim):
+            exporter = attach(bot, Settings(port="off", state_dir="off", session_limit_interval="off"))
+            for _ in range(3):
+                with pytest.raises(discord.HTTPException):
+                    await bot.http.request(Route("BREW", "/users/@me"))
+            (((method, route, _), count),) = values(exporter.instruments, REQUESTS).items()
+            assert (method, route, count) == ("other", "/users/@me", 3)
+            assert value(exporter.instruments, "argus_exporter_label_overflow_total", REQUESTS) == 3
 
 
 async def test_a_duration_is_that_of_the_attempt(way: Any) -> None:

@@ -56,8 +56,8 @@ def test_many_responses_narrow_it_down_to_how_long_they_took(skew: float) -> Non
 def test_a_clock_that_was_set_is_believed_at_once(skew: float, jump: float, sign: int) -> None:
     clock = Clock()
     for number in range(20):
-        answer(clock, START + number * 0.37, skew)
-    answer(clock, START + 20, skew + sign * jump)
+        answer(clock, START + number * WINDOW_SECONDS / 12, skew)
+    answer(clock, START + 20 * WINDOW_SECONDS / 12, skew + sign * jump)
     assert clock.skew == pytest.approx(skew + sign * jump, abs=1.2)
 
 
@@ -75,7 +75,7 @@ def test_a_response_counts_beyond_its_window_and_not_beyond_the_next() -> None:
     for number in range(100):
         answer(clock, START + number * 0.37, 5.0)
     narrow = clock.skew
-    answer(clock, START + WINDOW_SECONDS + 1.5, 5.0, there=1, back=1)
+    answer(clock, START + WINDOW_SECONDS + 1.5, 5.0, there=1, back=1.5)
     assert clock.skew == pytest.approx(narrow, abs=RESOLUTION_SECONDS)
     answer(clock, START + 2.2 * WINDOW_SECONDS + 0.5, 5.0, there=1, back=1.5)
     answer(clock, START + 3.4 * WINDOW_SECONDS + 0.5, 5.0, there=1, back=1.5)

@@ -14,6 +14,7 @@ from discord.http import Route
 
 from argus_exporter.cog import ClientExporter, attach
 from argus_exporter.discordpy import Exchange, HttpListener
+from argus_exporter.discordpy.routes import CALLBACK
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator, point_at
 from examples.discord_simulator.rest import too_many
@@ -129,12 +130,17 @@ async def test_a_new_session_is_seen_at_a_sample_where_requests_cannot_be_follow
         exporter = listening(client, ear)
         client.http.request = real  # type: ignore[method-assign]
         async with logged_in(client, sim):
-            await me(client)
+            await until(lambda: exporter._watching)
+            session: aiohttp.ClientSession = getattr(client.http, SESSION)
+            assert "_request" in vars(session)
+            setattr(client.http, SESSION, aiohttp.ClientSession(connector=session.connector, connector_owner=False))
             exporter.sample()
-            assert exporter._view.wire.hooked
+            assert "_request" not in vars(session)
             before = len(ear.back)
             await me(client)
             assert len(ear.back) == before + 1
+            await getattr(client.http, SESSION).close()
+            setattr(client.http, SESSION, session)
             assert ear.waits == []
             assert exporter._view.wire.unheld == 0
         await exporter.close()
@@ -224,6 +230,9 @@ async def test_an_interactions_first_response_is_known_by_its_id() -> None:
             await sim.wait_for(lambda: used.response is not None)
             await until(lambda: len(ear.back) == len(sim.requests))
             assert {each.interaction_id for each in ear.out} == {None, used.interaction_id}
+            with pytest.raises(discord.HTTPException):
+                await bot.http.request(Route("POST", CALLBACK, interaction_id=7, interaction_token="token"))
+            assert ear.out[-1].interaction_id == 7
             for odd in ("x", "²", ""):
                 with pytest.raises(discord.HTTPException):
                     await bot.http.request(Route("POST", f"/interactions/{odd}/token/callback"))
