@@ -16,9 +16,12 @@ from tests.benchmarks import peers, report
 
 NAMES: Final = {
     "events": "CPU time of a gateway event, with and without us and the peers",
+    "commands": "CPU time of a slash command, with and without us and the peers",
+    "rest": "CPU time of a REST request, with and without us",
     "cells": "an increment and an observation",
     "memory": "memory of a series",
     "render": "rendering a page, and how long that holds the event loop",
+    "page": "a page of a thousand commands, beside argus-dpy's at the same load",
     "sample": "bringing the gauges up to date",
     "scrape": "a scrape over HTTP, beside the peers",
 }

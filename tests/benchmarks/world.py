@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import time
 import typing
 import zlib
 from typing import Any, Final
@@ -19,6 +20,7 @@ MIX: Final = {"PRESENCE_UPDATE": 55, "MESSAGE_CREATE": 25, "TYPING_START": 18, "
 """Dispatches in a hundred. Assumed, not measured from a live bot."""
 COMMANDS: Final = 100
 _SHARDS: Final = 16
+_DISCORD_EPOCH: Final = 1_420_070_400_000
 _HELLO, _ACK = 10, 11
 _JOINED: Final = "2024-01-01T00:00:00+00:00"
 _EVERYTHING: Final = str((1 << 50) - 1)
@@ -109,6 +111,7 @@ class Snowflakes:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._millisecond = 1 << 39
+        self._increment = 0
 
     def next(self, shard: int | None = None, shards: int = 1) -> str:
         """Make an id, which for a guild is of the shard."""
@@ -116,6 +119,11 @@ class Snowflakes:
         if shard is not None:
             self._millisecond += (shard - self._millisecond) % shards
         return str(self._millisecond << 22)
+
+    def present(self) -> str:
+        """Make an id of the present time, as Discord does: what an interaction's age is told by."""
+        self._increment = (self._increment + 1) & 0xFFF
+        return str(int(time.time() * 1000) - _DISCORD_EPOCH << 22 | self._increment)
 
 
 class Stream:
@@ -157,7 +165,7 @@ class World:
         self.shards = shards
         self._rng = random.Random(7)
         self._ids = Snowflakes(self._rng)
-        self._bot = self._user("bot")
+        self.bot = self._user("bot")
         self._stream = Stream(shards)
         self._guilds = [self._guild(index % shards, members, channels) for index in range(guilds)]
         self.hellos = [
@@ -194,11 +202,11 @@ class World:
         yield self._stream.control(shard, _ACK)
         ready = {
             "v": 10,
-            "user": self._bot,
+            "user": self.bot,
             "session_id": f"session-{shard}",
             "resume_gateway_url": "wss://resume.invalid",
             "shard": [shard, self.shards],
-            "application": {"id": self._bot["id"], "flags": 0},
+            "application": {"id": self.bot["id"], "flags": 0},
             "guilds": [{"id": guild.id, "unavailable": True} for guild in own],
         }
         yield self._stream.dispatch(shard, "READY", ready)
@@ -256,8 +264,8 @@ class World:
         """Make an INTERACTION_CREATE: one of the slash commands."""
         return {
             **_INTERACTION,
-            "id": self._ids.next(),
-            "application_id": self._bot["id"],
+            "id": self._ids.present(),
+            "application_id": self.bot["id"],
             "guild_id": guild.id,
             "channel_id": channel["id"],
             "channel": channel,
