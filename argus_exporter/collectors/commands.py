@@ -130,9 +130,8 @@ _Metric = typing.TypeVar("_Metric", catalogue.Counter, catalogue.Histogram)
 
 
 def scaled(metric: _Metric, bound: int) -> _Metric:
-    """The metric as declared, but for the bound of its commands, and the bound of its series in proportion."""
-    labels = tuple(
-        dataclasses.replace(each, bound=bound) if each is catalogue.COMMAND else each for each in metric.labels
-    )
-    series = max(1, metric.series * bound // catalogue.COMMAND.bound)
+    """The metric as declared, but for the bound of its commands: each takes as many series as it is declared with."""
+    commands = catalogue.COMMAND
+    labels = tuple(dataclasses.replace(each, bound=bound) if each is commands else each for each in metric.labels)
+    series = metric.series + metric.series // commands.bound * (bound - commands.bound)
     return dataclasses.replace(metric, labels=labels, series=series)

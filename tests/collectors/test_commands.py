@@ -112,20 +112,21 @@ async def test_more_than_the_bound_take_their_places_as_they_are_used() -> None:
     async with Simulator() as sim, counting(bot, sim, max_commands=2) as exporter:
         exporter.sample()
         assert exporter.instruments.families[TOTAL].cells == {}
-        for name in ("three", "one", "two", "one", "four"):
+        for name in ("unheard", "three", "one", "two", "one", "four"):
             await sim.slash(name)
             exporter.sample()
-        await until(lambda: sum(counted(exporter).values()) == 5)
+        await until(lambda: sum(counted(exporter).values()) == 6)
         assert counted(exporter) == {
             ("three", "slash", "bot_error"): 1,
             ("one", "slash", "bot_error"): 2,
             ("other", "slash", "bot_error"): 2,
+            ("other", "slash", "not_found"): 1,
         }
         assert value(exporter.instruments, TOTAL, "three", "slash", "discord_error") == 0
         assert values(exporter.instruments, ERRORS) == {
-            ("three", "OddError"): 1, ("one", "OddError"): 2, ("other", "OddError"): 2,
+            ("three", "OddError"): 1, ("one", "OddError"): 2, ("other", "OddError"): 2, ("other", "CommandNotFound"): 1,
         }  # fmt: skip
-        assert observed(exporter, BY_COMMAND) == {("three",): 1, ("one",): 2, ("other",): 2}
+        assert observed(exporter, BY_COMMAND) == {("three",): 1, ("one",): 2, ("other",): 3}
         assert value(exporter.instruments, "argus_exporter_label_overflow_total", TOTAL) == 2
 
 
@@ -329,22 +330,22 @@ async def test_with_150_commands_none_is_other(announced: bool) -> None:
 
 
 async def test_commands_that_nobody_has_used_leave_room_for_those_that_are() -> None:
-    client = PlainClient()
-    tree = app_commands.CommandTree(client)
-    for kind in (discord.User, discord.Message):  # as many as a tree takes
-        for number in range(5):
-            tree.add_command(app_commands.ContextMenu(name=f"m{number}", callback=menu_of(kind)))
-    async with Simulator() as sim, counting(client, sim, max_commands=7) as exporter:
+    bot = PlainBot(help_command=None)
+    for number in range(5):
+        for kind in (discord.User, discord.Message):
+            bot.tree.add_command(app_commands.ContextMenu(name=f"m{number}", callback=menu_of(kind)))
+        bot.command(name=f"m{number}")(menu_of(str))
+    async with Simulator() as sim, counting(bot, sim, max_commands=5) as exporter:
         exporter.sample()
         assert exporter.instruments.families[TOTAL].cells == {}
         for listener in client_listeners(exporter):
             for number in range(5):
-                for kind_name in ("user", "message"):
+                for kind_name in ("user", "message", "prefix"):
                     for outcome, error in OUTCOMES_WITH_ERRORS:
                         listener.ended(end_of(f"m{number}", outcome, error, kind_name))
         cells = exporter.instruments.families[TOTAL].cells
-        assert len([key for key in cells if key[0] != "other"]) == 42
-        assert sum(counted(exporter).values()) == 60
+        assert len([key for key in cells if key[0] != "other"]) == 5 * 6 + 28
+        assert sum(counted(exporter).values()) == 90
 
 
 def menu_of(kind: type) -> Any:
@@ -354,11 +355,18 @@ def menu_of(kind: type) -> Any:
     return callback
 
 
-def test_the_bounds_go_with_that_of_the_commands() -> None:
-    for metric in (catalogue.COMMANDS_TOTAL, catalogue.COMMAND_ERRORS_TOTAL):
-        assert scaled(metric, catalogue.COMMAND.bound) == metric
-        for bound in (1, 320, catalogue.MAX_COMMANDS):
-            larger = scaled(metric, bound)
-            assert larger.labels[0].bound == bound
-            assert larger.series == metric.series // catalogue.COMMAND.bound * bound
-            assert larger.labels[1:] == metric.labels[1:]
+@pytest.mark.parametrize(
+    ("metric", "each", "room"),
+    [
+        (catalogue.COMMANDS_TOTAL, 6, 28),
+        (catalogue.COMMAND_ERRORS_TOTAL, 2, 20),
+        (catalogue.COMMAND_DURATION_BY_COMMAND_SECONDS, 1, 1),
+    ],
+)
+def test_the_bounds_go_with_that_of_the_commands_and_leave_room_for_other(metric: Any, each: int, room: int) -> None:
+    assert scaled(metric, catalogue.COMMAND.bound) == metric
+    for bound in (1, 2, catalogue.MAX_COMMANDS):
+        of_them = scaled(metric, bound)
+        assert of_them.series == each * bound + room
+        assert of_them.labels[0].bound == bound
+        assert of_them.labels[1:] == metric.labels[1:]

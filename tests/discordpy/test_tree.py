@@ -171,6 +171,23 @@ async def test_a_tree_that_comes_later_is_followed_too() -> None:
         assert shape(await told.one()) == ("broken", "slash", "bot_error", "OddError")
 
 
+async def test_a_command_that_outlasts_what_is_kept_of_its_interaction_is_told_of_with_its_receipt() -> None:
+    bot = PlainBot()
+    released = asyncio.Event()
+
+    @bot.tree.command(description="-")
+    async def slow(interaction: Interaction) -> None:
+        await released.wait()
+
+    async with Simulator() as sim, following(bot, sim) as told:
+        await sim.slash("slow")
+        await until(lambda: told.begun)
+        told.view.interactions._open.clear()
+        released.set()
+        assert (await told.one()).receipt is not None
+        assert told.handled == [("slash", "ok")]
+
+
 async def test_a_call_within_its_own_call_is_one_command() -> None:
     class Tree(app_commands.CommandTree[Any]):
         async def _call(self, interaction: Interaction) -> None:
