@@ -47,7 +47,7 @@ MOST_BYTES: Final = 10_000_000
 CLOSE_SECONDS: Final = 5.0
 """How long the end waits for lines that are not written yet."""
 
-FIELDS: Final = ("source", "command", "type", "outcome", "event", "shard", "trace_id")
+FIELDS: Final = ("source", "command", "type", "outcome", "event", "loop", "shard", "trace_id")
 """What is known of an error, and stands in its line under its own name; the rest of a context is under ``context``."""
 
 _MESSAGE, _TRACEBACK, _WORD = 500, 8000, 200  # characters

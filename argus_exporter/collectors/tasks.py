@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
 from typing import ClassVar
 
@@ -67,6 +68,7 @@ class TasksCollector(Collector):
         assert context.loops is not None  # noqa: S101 - collectors of a process are made with it
         self._loops = context.loops
         self._instruments = context.instruments
+        self._report = context.report
         self._cells: dict[Followed, LoopCells] = {}
         self._gauges = [context.instruments.gauge(metric) for metric in _GAUGES]
         self._loops.listener = self
@@ -110,12 +112,15 @@ class TasksCollector(Collector):
         del self._cells[followed]
 
     def ended(self, followed: Followed, seconds: float, *, failed: bool) -> None:
-        """Count an iteration."""
+        """Count an iteration, and report what it raised."""
         cells, state = self._cells[followed], followed.state()
         cells.iterations.value += 1
         cells.failures.value += failed
         if state is not None and state.interval:  # one of 0 has no pause that could be overrun
             cells.overruns.value += seconds > state.interval
+        error = sys.exc_info()[1] if failed else None  # this is told where discord.py has not handled it yet
+        if error is not None:
+            self._report(error, {"source": "loop", "loop": followed.name})
 
 
 def _join(cell: GaugeCell, worse: Callable[[float, float], float], value: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import time
 import typing
 from typing import Any
@@ -20,6 +21,7 @@ from tests.clients import PlainBot, PlainClient, until, value
 
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 CLOSED = {"port": "off", "state_dir": "off"}
 PREFIX = "discord_task_loop_"
@@ -394,6 +396,17 @@ async def test_a_loop_that_cannot_be_found_is_watched_without_a_bot(started: boo
         facts = told(exporter, name)
         assert (facts["iterations_total"], facts["running"]) == (2, None)
         assert told(exporter, "by another name")["running"] == 0
+
+
+async def test_what_an_iteration_raises_is_in_the_error_log(tmp_path: Path) -> None:
+    cog = Refreshing(None, LookupError("no such row"))
+    async with Exporter(**CLOSED, error_log=tmp_path / "log") as exporter:
+        exporter.watch(cog.refresh, "rows")
+        cog.refresh.start()
+        await over(cog.refresh)
+    (line,) = (json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines())
+    assert (line["source"], line["loop"], line["message"]) == ("loop", "rows", "no such row")
+    assert "in refresh" in line["traceback"]
 
 
 async def test_what_is_no_loop_cannot_be_watched() -> None:
