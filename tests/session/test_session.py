@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from argus_exporter import ArgusExporter, Settings, catalogue
+from argus_exporter import ArgusExporter, Settings, catalogue, http_trace
 from examples.discord_simulator import Simulator
 from tests.clients import logged_in
 from tests.session import expectation
@@ -24,7 +24,7 @@ from tests.session.play import Player
 from tests.session.script import GUILDS, MEMBERS, SHARDS, Use, script
 
 if typing.TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 NOT_EXPECTED: Final = {
@@ -45,12 +45,12 @@ class Records(logging.Handler):
 
 
 @contextlib.asynccontextmanager
-async def played(**options: Any) -> AsyncIterator[tuple[Session, ArgusExporter]]:
+async def played(**client: Any) -> AsyncIterator[tuple[Session, ArgusExporter]]:
     """The script, played to its end."""
     steps, records, began = script(), Records(), time.time()
     async with Simulator(guilds=GUILDS, members=MEMBERS, shards=SHARDS, heartbeat_interval=5) as sim:
-        bot = Bot(shard_count=SHARDS)
-        cog = ArgusExporter(bot, Settings(port=0, state_dir="off", **options))
+        bot = Bot(shard_count=SHARDS, **client)
+        cog = ArgusExporter(bot, Settings(port=0, state_dir="off"))
         seen_before: list[int] = []
 
         async def load() -> None:
@@ -101,8 +101,11 @@ def test_no_metric_is_forgotten() -> None:
     assert {name for name in names if f'"{name}"' not in source} == NOT_EXPECTED
 
 
-async def test_a_scripted_session_ends_with_exactly_the_expected_value_in_every_series() -> None:
-    async with played() as (session, cog):
+@pytest.mark.parametrize("client", [dict, lambda: {"http_trace": http_trace()}], ids=["default", "http_trace"])
+async def test_a_scripted_session_ends_with_exactly_the_expected_value_in_every_series(
+    client: Callable[[], dict[str, Any]],
+) -> None:
+    async with played(**client()) as (session, cog):
         view, now = cog.exporter._view, time.perf_counter
         # the tokens of what nobody answered live on for a while: let that while be over
         view.interactions.now = lambda: now() + 61
