@@ -46,6 +46,7 @@ class Bot(NoWait, commands.AutoShardedBot):
         self.heard = 0
         self.ran: Counter[str] = Counter()
         self.barred: set[int] = set()
+        self.cursed: set[int] = set()
         self.before_connecting: Callable[[], Awaitable[object]] | None = None
 
     async def setup_hook(self) -> None:
@@ -55,6 +56,7 @@ class Bot(NoWait, commands.AutoShardedBot):
         if self.before_connecting is not None:
             await self.before_connecting()
         await self.add_cog(Clockwork())
+        await self.add_cog(Handling())
         await self.add_cog(Listeners(self))
         await self.tree.sync()
 
@@ -73,6 +75,8 @@ class Bot(NoWait, commands.AutoShardedBot):
 
 class Tree(app_commands.CommandTree[Bot]):
     async def interaction_check(self, interaction: discord.Interaction[Bot], /) -> bool:
+        if interaction.user.id in interaction.client.cursed:
+            raise ArithmeticError
         return interaction.user.id not in interaction.client.barred
 
 
@@ -339,6 +343,14 @@ def _add_odd_prefix(bot: Bot) -> None:  # noqa: C901 - a list
     async def make_worse(ctx: commands.Context[Bot], error: Exception) -> None:
         raise LookupError
 
+    async def stumble(ctx: commands.Context[Bot]) -> None:
+        raise ArithmeticError
+
+    @bot.command()
+    @commands.before_invoke(stumble)
+    async def hooked(ctx: commands.Context[Bot]) -> None:
+        raise AssertionError
+
     @bot.group(invoke_without_command=True)
     async def tool(ctx: commands.Context[Bot]) -> None:
         await _answer(bot, ctx)
@@ -464,6 +476,27 @@ class Listeners(commands.Cog):
     async def on_guild_role_create(self, role: discord.Role) -> None:
         self.bot.ran["guild_role_create"] += 1
         await asyncio.sleep(0.02)
+
+
+class Handling(commands.Cog):
+    """Checks and handles for all of its commands."""
+
+    def cog_check(self, ctx: commands.Context[Bot]) -> bool:  # type: ignore[override]
+        return ctx.author.id not in ctx.bot.barred
+
+    async def cog_command_error(self, ctx: commands.Context[Bot], error: Exception) -> None:  # type: ignore[override]
+        await _answer(ctx.bot, ctx)
+
+    async def cog_app_command_error(self, interaction: discord.Interaction[Bot], error: Exception) -> None:  # type: ignore[override]
+        await _answer(interaction.client, interaction)
+
+    @commands.command(name="in-cog")
+    async def in_cog(self, ctx: commands.Context[Bot]) -> None:
+        raise LookupError
+
+    @app_commands.command(description="-")
+    async def cogged(self, interaction: discord.Interaction[Bot]) -> None:
+        raise LookupError
 
 
 class Clockwork(commands.Cog):

@@ -25,6 +25,7 @@ from argus_exporter import catalogue
 from tests.clients import sent_by_event, sent_by_shard
 from tests.session.script import (
     ACCEPTED,
+    CURSED,
     HELD_BACK,
     LOOPS,
     NOBODY,
@@ -430,10 +431,10 @@ def _errors(book: Expectation) -> None:
     session, ran = book.session, book.session.bot.ran
     roles = {"guild_role_create": 0.02 * ran["guild_role_create"]}
     book.histogram("discord_event_listener_seconds", "event", ran, roles)
-    # a command's own error handler that raises: out of the listener that runs prefix commands, or out of a task
-    worse = Counter(use.how for use in session.uses if use.name == "worse")
-    book.many("discord_event_errors_total", "event", {"typing": ran["typing"], "message": worse["prefix"]})
-    book.many("discord_unhandled_errors_total", "source", {"task": worse["slash"], "thread": 0, "excepthook": 0})
+    # error handlers, hooks and checks that raise: out of the listener that runs prefix commands, or out of a task
+    loose = Counter(use.how for use in session.uses if use.name in {"worse", "hooked"} or use.member == CURSED)
+    book.many("discord_event_errors_total", "event", {"typing": ran["typing"], "message": loose["prefix"]})
+    book.many("discord_unhandled_errors_total", "source", {"task": loose["slash"], "thread": 0, "excepthook": 0})
 
 
 def _logs(book: Expectation) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.clients import until
 from tests.session.bot import Asker, Bot, post_boards
-from tests.session.script import BARRED, Call, Happening, Step, Trouble, Use
+from tests.session.script import BARRED, CURSED, DIRECT, Call, Happening, Step, Trouble, Use
 
 if typing.TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,12 +42,16 @@ class Player:
 
     async def play(self, steps: typing.Iterable[Step]) -> None:
         """Play all of it, and stop when the bot has nothing left to do."""
-        self.bot.barred |= {int(each.member(BARRED)["user"]["id"]) for each in self.sim.world.guilds.values()}
+        self.bot.barred |= self._users(BARRED)
+        self.bot.cursed |= self._users(CURSED)
         self._boards = await post_boards(self.bot)
         for step in steps:
             await self._play[type(step)](step)
         await self.quiet()
         gc.collect()  # asyncio tells of exceptions that nobody has retrieved when their tasks go
+
+    def _users(self, member: int) -> set[int]:
+        return {int(guild.member(member)["user"]["id"]) for guild in self.sim.world.guilds.values()}
 
     async def quiet(self) -> None:
         """Wait until everything that was sent has come, and no handler runs."""
@@ -71,7 +75,8 @@ class Player:
         await self.quiet()
 
     async def _slash(self, use: Use) -> Interaction:
-        return await self.sim.slash(use.name, dict(use.options), guild=use.guild, member=use.member)
+        guild = None if use.guild == DIRECT else use.guild
+        return await self.sim.slash(use.name, dict(use.options), guild=guild, member=use.member)
 
     async def _autocomplete(self, use: Use) -> Interaction:
         options = dict(use.options)

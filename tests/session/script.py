@@ -22,6 +22,10 @@ GUILDS: Final = 6
 MEMBERS: Final = 8
 BARRED: Final = 7
 """The member whom every check of the bot's keeps out."""
+CURSED: Final = 6
+"""The member over whom the check of the bot's command tree stumbles."""
+DIRECT: Final = -1
+"""Instead of a guild: direct messages."""
 
 SEND: Final = "POST /channels/{channel_id}/messages"
 CALLBACK: Final = "POST /interactions/{interaction_id}/{token}/callback"
@@ -200,6 +204,10 @@ _ODD: Final = (
     [Use("slash", "admin unknown", "not_found", "CommandNotFound", NOBODY, command="other")],
     [Use("slash", "guarded sub", "rejected", "CheckFailure", NOBODY)],
     [Use("slash", "answer", "rejected", "", NOBODY, member=BARRED)],
+    [Use("slash", "answer", "bot_error", "ArithmeticError", NOBODY, member=CURSED)],
+    [Use("slash", "answer", guild=DIRECT)],
+    [Use("slash", "crash", "bot_error", "RuntimeError", NOBODY, guild=DIRECT)],
+    [Use("slash", "cogged", "bot_error", "LookupError")],
     [Use("user", "user answer", "rejected", "", NOBODY, member=BARRED)],
     [Use("user", "unknown", "not_found", "CommandNotFound", NOBODY, command="other")],
     [Use("message", "unknown", "not_found", "CommandNotFound", NOBODY, command="other")],
@@ -227,6 +235,9 @@ _ODD: Final = (
     [Use("prefix", "owned", "rejected", "NotOwner", member=3)],
     [Use("prefix", "handled", "bot_error", "KeyError")],
     [Use("prefix", "worse", "bot_error", "KeyError")],
+    [Use("prefix", "hooked", "bot_error", "ArithmeticError")],
+    [Use("prefix", "in-cog", "rejected", "CheckFailure", member=BARRED)],
+    [Use("prefix", "in-cog", "bot_error", "LookupError")],
     [Use("prefix", "unknown", "not_found", "CommandNotFound", command="other")],
     [Use("prefix", "tool use")],
     [Use("prefix", "tool", "ok")],
@@ -323,7 +334,7 @@ LOOPS: Final = (
 
 def _spread(block: list[Use], number: int) -> list[Step]:
     """Let a block happen in one of the guilds, and so on one of the shards."""
-    return [dataclasses.replace(each, guild=number % GUILDS) for each in block]
+    return [each if each.guild == DIRECT else dataclasses.replace(each, guild=number % GUILDS) for each in block]
 
 
 def _blocks() -> typing.Iterator[list[Use]]:
