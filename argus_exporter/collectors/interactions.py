@@ -12,6 +12,7 @@ from argus_exporter.discordpy.outcomes import FAULTS, unwrap
 
 if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView, Exchange, Receipt
+    from argus_exporter.instruments import CounterCell, HistogramCell
 
 
 class InteractionsCollector(Collector, InteractionListener):
@@ -25,19 +26,21 @@ class InteractionsCollector(Collector, InteractionListener):
         self._view: ClientView = view
         self._report = context.report
         self._active_trace = instruments.active_trace or str
-        self._received = instruments.counter(catalogue.INTERACTIONS_TOTAL)
+        received = instruments.counter(catalogue.INTERACTIONS_TOTAL)
         self._handled = instruments.counter(catalogue.INTERACTIONS_HANDLED_TOTAL)
         self._in_flight = instruments.gauge(catalogue.INTERACTIONS_IN_FLIGHT).labels()
         self._delivery = instruments.histogram(catalogue.INTERACTION_DELIVERY_SECONDS).labels()
         self._ack = instruments.histogram(catalogue.INTERACTION_ACK_SECONDS)
         self._duration = instruments.histogram(catalogue.INTERACTION_DURATION_SECONDS)
+        self._ends: dict[tuple[str, str], tuple[CounterCell, HistogramCell]] = {}
         self._missed = instruments.counter(catalogue.INTERACTION_DEADLINE_MISSED_TOTAL)
         self._unanswered = instruments.counter(catalogue.INTERACTIONS_UNANSWERED_TOTAL)
         self._refused = instruments.counter(catalogue.INTERACTION_ACK_FAILURES_TOTAL)
         self._evicted = instruments.counter(catalogue.INTERACTIONS_EVICTED_TOTAL)
         # each exists at 0, so that the first of its kind moves rate()
+        self._received = {kind: received.labels(kind) for kind in catalogue.INTERACTION_TYPES}
         for kind in catalogue.INTERACTION_TYPES:
-            for family in (self._received, self._missed, self._unanswered, self._evicted):
+            for family in (self._missed, self._unanswered, self._evicted):
                 family.labels(kind)
         view.interactions.listeners.append(self)
 
@@ -54,7 +57,7 @@ class InteractionsCollector(Collector, InteractionListener):
 
     def received(self, receipt: Receipt) -> None:
         """Count a receipt."""
-        self._received.labels(receipt.type).value += 1
+        self._received[receipt.type].value += 1
 
     def delivered(self, receipt: Receipt, seconds: float) -> None:
         """Observe the way from Discord to here."""
@@ -91,6 +94,11 @@ class InteractionsCollector(Collector, InteractionListener):
 
     def ended(self, receipt: Receipt, outcome: str) -> None:
         """Count the end of a handler, and observe how long it took from the receipt."""
-        self._handled.labels(receipt.type, outcome).value += 1
+        key = receipt.type, outcome
+        cells = self._ends.get(key)
+        if cells is None:
+            cells = self._ends[key] = self._handled.labels(*key), self._duration.labels(receipt.type)
+        handled, duration = cells
+        handled.value += 1
         if receipt.ended is not None:
-            self._duration.labels(receipt.type).observe(receipt.ended - receipt.received, receipt.trace)
+            duration.observe(receipt.ended - receipt.received, receipt.trace)

@@ -40,21 +40,27 @@ class Tags(CommandListener):
         self._with_user = settings.sentry_user_id
         self._caps = Caps() if settings.sentry_caps else None
         self._sentry = Sentry(outcome_of, self._admit, errors)
-        if "commands" not in settings.disable:
-            view.commands.listeners.append(self)
+        self._follows_commands = "commands" not in settings.disable
 
     def keep(self) -> None:
         """Follow Sentry, which the bot may have initialised since, or anew."""
         self._sentry.keep()
-        # nothing is called for each event while there is no Sentry
-        self._view.event_listeners.entered = [self._enter_event] if self._sentry.active else []
-        self._view.commands.entered = [self._enter_command] if self._sentry.active else []
+        self._follow()
 
     def close(self) -> None:
         """Leave Sentry alone."""
         self._sentry.close()
-        self._view.event_listeners.entered = []
-        self._view.commands.entered = []
+        self._follow()
+
+    def _follow(self) -> None:
+        """Nothing is called for each event and command while there is no Sentry."""
+        active, commands = self._sentry.active, self._view.commands
+        self._view.event_listeners.entered = [self._enter_event] if active else []
+        commands.entered = [self._enter_command] if active and self._follows_commands else []
+        if self in commands.listeners:
+            commands.listeners.remove(self)
+        if commands.entered:
+            commands.listeners.append(self)
 
     def _enter_command(self, subject: object, run: Run) -> None:
         self._sentry.enter(

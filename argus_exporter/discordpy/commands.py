@@ -83,7 +83,6 @@ class Commands(Part[CommandListener]):
         super().__init__(view)
         self.rules: Rules = RULES
         self.entered: list[Callable[[object, Run], None]] = []
-        self._beginners: list[CommandListener] = []  # most listeners want ends alone
         self._runs: dict[int, Run] = {}  # by id() of the interaction or context, which its task keeps alive
         self.active = False
         self._tree = TreeCommands(self)
@@ -97,7 +96,6 @@ class Commands(Part[CommandListener]):
 
     def open(self, state: Any) -> None:
         """Hook the command tree, if there is one yet, and the bot's prefix commands."""
-        self._beginners = [each for each in self.listeners if type(each).began is not CommandListener.began]
         self._tree.open(state)
         if isinstance(self.view.client, commands.bot.BotBase):
             self._prefix.open(self.view.client, getattr(state, "parsers", {}))
@@ -134,8 +132,7 @@ class Commands(Part[CommandListener]):
         """A command begins, called by an interaction or a context; a call within its own call is no other."""
         if self.active and id(subject) not in self._runs:
             self._runs[id(subject)] = run = Run(kind, received, receipt)
-            for listener in self._beginners:
-                self.view.guard(self.noun, listener.began, kind)
+            self.tell(CommandListener.began, kind)
             for entered in self.entered:
                 self.view.guard("errors", entered, subject, run)
 
@@ -164,8 +161,7 @@ class Commands(Part[CommandListener]):
             outcome, cause = outcome_of(error, self.rules), unwrap(error)
         name = OTHER if command is None or outcome == "not_found" else command
         end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt)
-        for listener in self.listeners:
-            self.view.guard(self.noun, listener.ended, end)
+        self.tell(CommandListener.ended, end)
         return outcome
 
     def _erred(self, ctx: Any, error: BaseException) -> None:

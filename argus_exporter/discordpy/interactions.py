@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 import typing
 from collections import OrderedDict
@@ -79,7 +80,7 @@ class Receipt:
     answered: bool = False
     missed: bool = False
     ended: float | None = None
-    waiting: list[Exchange] = dataclasses.field(default_factory=list["Exchange"])
+    waiting: tuple[Exchange, ...] = ()
 
     @property
     def overdue(self) -> float:
@@ -140,6 +141,7 @@ class Interactions(Part[InteractionListener], HttpListener):
         self._lacking = True  # until it is open
         self._open: OrderedDict[int, Receipt] = OrderedDict()  # a dict is slow at its first item, where many were taken
         self._kept: OrderedDict[int, Receipt] = OrderedDict()
+        self._due = math.inf  # when something may have to be swept, at the earliest
         self._active = False
         self._parsers: dict[str, Callable[[Any], object]] = {}
         self._wrapped: tuple[Callable[[Any], object], Callable[[Any], object]] | None = None
@@ -205,8 +207,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         if ending.answered:
             self._kept.pop(interaction_id, None)
         if error is not None:
-            self.tell(lambda listener: listener.failed(ending, outcome, error))
-        self.tell(lambda listener: listener.ended(ending, outcome))
+            self.tell(InteractionListener.failed, ending, outcome, error)
+        self.tell(InteractionListener.ended, ending, outcome)
 
     def settle(self) -> int | None:
         """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
@@ -225,7 +227,10 @@ class Interactions(Part[InteractionListener], HttpListener):
     def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
         def parse(data: Any) -> object:
             if self._active:
-                self.view.guard(self.noun, self._take, data, self.now(), self.epoch())
+                try:
+                    self._take(data, self.now(), self.epoch())
+                except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                    self.view.note_error(self.noun, error)
             return parser(data)
 
         return parse
@@ -240,13 +245,15 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def _take(self, data: Any, received: float, received_at: float) -> None:
         receipt = _read(data, received, received_at)
-        if receipt is None or self.receipt_of(receipt.id) is not None:
+        if receipt is None or receipt.id in self._open or receipt.id in self._kept:
             return
-        self._sweep(received, _SWEPT)
+        if received > self._due:
+            self._sweep(received, _SWEPT)
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
         self._open[receipt.id] = receipt
-        self.tell(lambda listener: listener.received(receipt))
+        self._due = min(self._due, receipt.overdue)
+        self.tell(InteractionListener.received, receipt)
         if self._blind:
             self._date(receipt, late=True)
             receipt.answered = True  # for all that could be known
@@ -256,15 +263,17 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def _date(self, receipt: Receipt, *, late: bool) -> None:
         """Find out when it was created by the own clock: as soon as the skew is known, or when it is ``late``."""
+        if receipt.delivery is not None:
+            return
         skew = self.view.clock.skew
-        if receipt.delivery is not None or (skew is None and not late):
+        if skew is None and not late:
             return
         seconds = receipt.received_at - receipt.created - (skew or 0.0)
         plausible = abs(seconds) <= _PLAUSIBLE
         receipt.delivery = delivery = max(0.0, seconds) if plausible else 0.0
         receipt.deadline = receipt.overdue - delivery
         if plausible:
-            self.tell(lambda listener: listener.delivered(receipt, delivery))
+            self.tell(InteractionListener.delivered, receipt, delivery)
 
     # ------------------------------------------------------------------------------------- answered
 
@@ -277,8 +286,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         if receipt.id in self._open:
             self._check(receipt, exchange.sent)
         if receipt.id in self._open:
-            receipt.waiting.append(exchange)
-        self.tell(lambda listener: listener.answering(receipt, exchange))
+            receipt.waiting += (exchange,)
+        self.tell(InteractionListener.answering, receipt, exchange)
 
     def done(self, exchange: Exchange) -> None:
         """Discord has answered a request, or has not.
@@ -289,21 +298,21 @@ class Interactions(Part[InteractionListener], HttpListener):
         if receipt is not None:
             self._answer(receipt, exchange)
         if exchange.interaction_id is not None and exchange.status[0] == "4" and exchange.status != "429":
-            self.tell(lambda listener: listener.refused(exchange))
+            self.tell(InteractionListener.refused, exchange)
 
     def _subject(self, exchange: Exchange) -> Receipt | None:
         return None if exchange.interaction_id is None else self.receipt_of(exchange.interaction_id)
 
     def _answer(self, receipt: Receipt, exchange: Exchange) -> None:
         receipt.tried = True
-        receipt.waiting = [each for each in receipt.waiting if each is not exchange]
+        receipt.waiting = tuple(each for each in receipt.waiting if each is not exchange)
         if receipt.answered:
             return
         if exchange.status[0] == "2":
             self._date(receipt, late=True)
             receipt.answered = True
             self._keep(receipt)
-            self.tell(lambda listener: listener.answered(receipt, exchange))
+            self.tell(InteractionListener.answered, receipt, exchange)
         elif receipt.id in self._kept:
             self._miss(receipt)
 
@@ -320,7 +329,7 @@ class Interactions(Part[InteractionListener], HttpListener):
         """Its deadline has passed; what is on its way decides."""
         if not (receipt.missed or receipt.waiting):
             receipt.missed = True
-            self.tell(lambda listener: listener.missed(receipt))
+            self.tell(InteractionListener.missed, receipt)
 
     def _keep(self, receipt: Receipt) -> None:
         """It is no longer open, and is kept unless all is known of it."""
@@ -337,7 +346,9 @@ class Interactions(Part[InteractionListener], HttpListener):
             elif (first := _first(self._kept)) and now > first.received + MAX_AGE:
                 self._forget(self._kept.pop(first.id))
             else:
-                return
+                break
+        first, oldest = _first(self._open), _first(self._kept)
+        self._due = min(first.overdue if first else math.inf, oldest.received + MAX_AGE if oldest else math.inf)
 
     def _evict(self) -> None:
         """Make room: for what can still be answered at the cost of what cannot."""
@@ -345,16 +356,16 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._forget(self._kept.popitem(last=False)[1])
         else:
             _, receipt = self._open.popitem(last=False)
-            self.tell(lambda listener: listener.evicted(receipt))
+            self.tell(InteractionListener.evicted, receipt)
 
     def _forget(self, receipt: Receipt) -> None:
         """Follow it no longer."""
         if receipt.answered:
             return
-        receipt.waiting.clear()
+        receipt.waiting = ()
         self._miss(receipt)
         if not receipt.tried:
-            self.tell(lambda listener: listener.unanswered(receipt))
+            self.tell(InteractionListener.unanswered, receipt)
 
 
 def _first(table: OrderedDict[int, Receipt]) -> Receipt | None:

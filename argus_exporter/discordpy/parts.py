@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple
 
 from argus_exporter.discordpy.patches import Patches
 
@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy.view import ClientView
 
 Listener = TypeVar("Listener")
+Told = TypeVarTuple("Told")
 
 
 class Part(Generic[Listener]):
@@ -30,6 +31,8 @@ class Part(Generic[Listener]):
         self.view = view
         self.listeners: list[Listener] = []
         self.patches = Patches()
+        self._known: list[Listener] = []
+        self._ears: dict[object, list[Callable[..., object]]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -46,7 +49,22 @@ class Part(Generic[Listener]):
         """Give everything back. What ``view.on`` has begun is ended by the view."""
         self.patches.close()
 
-    def tell(self, tell: Callable[[Listener], object]) -> None:
-        """Tell every listener; what one of them raises the others do not notice."""
-        for listener in self.listeners:
-            self.view.guard(self.noun, tell, listener)
+    def tell(self, heard: Callable[[Any, *Told], object], *told: *Told) -> None:
+        """Tell every listener that wants to hear; what one of them raises the others do not notice.
+
+        :param heard: the method as the listeners' base class has it; those who have left it as it is are not called.
+        """
+        if self.listeners != self._known:
+            self._known, self._ears = self.listeners.copy(), {}
+        ears = self._ears.get(heard)
+        if ears is None:
+            ears = self._ears[heard] = self._ears_for(heard)
+        for call in ears:
+            try:
+                call(*told)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                self.view.note_error(self.noun, error)
+
+    def _ears_for(self, heard: Callable[..., object]) -> list[Callable[..., object]]:
+        name = heard.__name__
+        return [getattr(each, name) for each in self.listeners if getattr(type(each), name, None) is not heard]

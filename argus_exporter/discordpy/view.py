@@ -103,7 +103,7 @@ class ClientView:
         self.interactions = Interactions(self)
         self.event_listeners = Listeners(self)
         self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions, self.wire, self.event_listeners)
-        self._errors = errors
+        self.note_error: Final = errors
         self._short_circuit = short_circuit
         self._patches = Patches()
         self._sockets: dict[int, Socket] = {}
@@ -207,7 +207,7 @@ class ClientView:
         try:
             call(*arguments, **named)
         except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
-            self._errors(noun, error)
+            self.note_error(noun, error)
 
     # ------------------------------------------------------------------------------------- websockets
 

@@ -233,7 +233,7 @@ class Wire(Part[HttpListener]):
                 self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self.view.guard(self.noun, _throw, error)
+        self.view.note_error(self.noun, error)
 
     # ------------------------------------------------------------------------------------- waiting
 
@@ -311,10 +311,6 @@ def _slept_after(last: Exchange, passed: float) -> float:
     reset_after = float(last.headers.get("X-RateLimit-Reset-After", 0))
     is_empty = last.headers.get("X-RateLimit-Remaining") == "0"
     return min(passed, reset_after) if is_empty or passed >= reset_after else 0.0
-
-
-def _throw(error: Exception) -> None:
-    raise error
 
 
 def _number(text: str) -> int | None:
