@@ -50,6 +50,8 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 DAY: Final = 86_400.0
 _TOO_LONG: Final = 30.0
 """Seconds of a 429 beyond which the bot gives up instead of trying again."""
+_LOOSE: Final = {"worse", "hooked"}
+"""Prefix and slash commands that raise what discord.py does not catch."""
 OURSELVES: Final = {
     "argus_exporter_collector_up": 1.0,
     "argus_exporter_collector_errors_total": 0.0,
@@ -432,9 +434,9 @@ def _errors(book: Expectation) -> None:
     roles = {"guild_role_create": 0.02 * ran["guild_role_create"]}
     book.histogram("discord_event_listener_seconds", "event", ran, roles)
     # error handlers, hooks and checks that raise: out of the listener that runs prefix commands, or out of a task
-    loose = Counter(use.how for use in session.uses if use.name in {"worse", "hooked"} or use.member == CURSED)
-    book.many("discord_event_errors_total", "event", {"typing": ran["typing"], "message": loose["prefix"]})
-    book.many("discord_unhandled_errors_total", "source", {"task": loose["slash"], "thread": 0, "excepthook": 0})
+    loose = Counter(use.how == "prefix" for use in session.uses if use.name in _LOOSE or use.member == CURSED)
+    book.many("discord_event_errors_total", "event", {"typing": ran["typing"], "message": loose[True]})
+    book.many("discord_unhandled_errors_total", "source", {"task": loose[False], "thread": 0, "excepthook": 0})
 
 
 def _logs(book: Expectation) -> None:

@@ -222,6 +222,8 @@ _ODD: Final = (
     # autocompletes
     [Use("autocomplete", "suggest", options=(("word", "a"),))],
     [Use("autocomplete", "suggest", "bot_error", "", NOBODY, options=(("word", "crash"),))],
+    [Use("autocomplete", "suggest", "bot_error", "", NOBODY, options=(("word", "a"),), member=CURSED)],
+    [Use("autocomplete", "unknown", "not_found", "", NOBODY, options=(("word", "a"),))],
     # prefix commands
     [Use("prefix", "need", "user_error", "MissingRequiredArgument")],
     [Use("prefix", "need three", "user_error", "BadArgument", command="need")],
