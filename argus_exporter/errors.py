@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import dataclasses
 import datetime as dt
@@ -14,6 +13,7 @@ import threading
 import time
 import traceback
 import typing
+import weakref
 from collections import OrderedDict, deque
 from itertools import islice
 from logging.handlers import RotatingFileHandler
@@ -169,9 +169,7 @@ class ErrorLog:
             **({"context": own} if own else {}),
         }
         # the source lines are read from disk when it is written, by the writer
-        trace = traceback.TracebackException(
-            type(error), error, error.__traceback__, limit=_FRAMES, lookup_lines=False, compact=True
-        )
+        trace = traceback.TracebackException(type(error), error, error.__traceback__, limit=_FRAMES, lookup_lines=False)
         return _Line(fields, trace)
 
     def _count(self, *, written: bool) -> None:
@@ -207,11 +205,13 @@ class _Writer:
         self._queue: SimpleQueue[_Line | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="argus_exporter.errors", daemon=True)
         self._handler: logging.Handler | None = None
+        self._at_exit: weakref.finalize[..., threading.Thread] | None = None
         self._failing = False
 
     def start(self) -> None:
         self._thread.start()
-        atexit.register(self._finish)
+        # as atexit, which would keep a little of each that was unregistered
+        self._at_exit = weakref.finalize(self._thread, self._finish)
 
     def is_full(self) -> bool:
         return self._queue.qsize() >= MOST_WAITING
@@ -220,7 +220,8 @@ class _Writer:
         self._queue.put(line)
 
     async def close(self) -> None:
-        atexit.unregister(self._finish)
+        if self._at_exit is not None:
+            self._at_exit.detach()
         self._queue.put(None)
         deadline = time.monotonic() + CLOSE_SECONDS
         while self._thread.is_alive():

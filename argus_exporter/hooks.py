@@ -7,9 +7,12 @@ import weakref
 from typing import Any, Final
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Call = typing.Callable[..., Any]
+
+MOST_NESTED: Final = 20
+"""So often at most ours is put around what somebody else goes on putting around ours."""
 
 
 class Hook:
@@ -41,9 +44,10 @@ class Hook:
     def keep(self) -> None:
         """Put ours around what stands there, unless it is ours."""
         current = self._get()
-        if current is not None and current in self._found:
-            self._live = current  # an older one of ours, which somebody has given back
-        elif current is not self._live or self._live is None:
+        ours = next((call for call in _chain(current) if call in self._found), None)
+        if ours is not None:
+            self._live = ours  # below another exporter's, or an older one, which somebody has given back
+        elif len(self._found) < MOST_NESTED:
             self._live = self._wrap(current)
             self._put(self._live)
 
@@ -61,4 +65,14 @@ class Hook:
             return (ours if self._live is hooked else through)(*arguments, **named)
 
         self._found[hooked] = found
+        hooked.__wrapped__ = found  # type: ignore[attr-defined]
         return hooked
+
+
+def _chain(call: Call | None) -> Iterator[Call]:
+    """What is called through to, as far as those who wrapped it say so."""
+    for _ in range(MOST_NESTED):
+        if call is None:
+            return
+        yield call
+        call = getattr(call, "__wrapped__", None)

@@ -16,12 +16,17 @@ if typing.TYPE_CHECKING:
     Facts = Callable[[], Mapping[str, str]]
 
 
+DEEPEST: Final = 8
+"""So many commands and events within one another are known: a listener that dispatches its own event has no end."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Inside:
     """What runs in this task, and what it runs in."""
 
     facts: Facts
     outer: _Inside | None
+    depth: int
 
     def all(self) -> dict[str, str]:
         return {**(self.outer.all() if self.outer else {}), **self.facts()}
@@ -80,7 +85,10 @@ class Sentry:
 
     def enter(self, facts: Facts) -> None:
         """What runs in this task from now on, until :meth:`leave` or the task's end; what it starts belongs to it."""
-        self._inside.set(_Inside(facts, self._inside.get()))
+        outer = self._inside.get()
+        if outer is not None and outer.depth >= DEEPEST:
+            outer = None
+        self._inside.set(_Inside(facts, outer, outer.depth + 1 if outer else 1))
 
     def leave(self) -> None:
         """What was entered last has ended."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
 import sys
 import threading
 import typing
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +261,14 @@ async def test_what_is_left_out_is_counted_and_told_in_the_next_line_of_the_same
     assert second["suppressed"] == 3
 
 
+async def test_the_same_error_of_another_command_or_event_is_another(tmp_path: Path) -> None:
+    error = caught(LookupError())
+    async with made(tmp_path / "log") as exporter:
+        for context in ({"command": "a"}, {"command": "b"}, {"event": "c"}, {"event": "d"}, {}):
+            exporter.capture_error(error, context)
+    assert len(lines(tmp_path / "log")) == 5
+
+
 async def test_at_most_thirty_lines_a_minute_are_written(tmp_path: Path) -> None:
     async with made(tmp_path / "log") as exporter:
         for number in range(100):
@@ -382,11 +392,14 @@ async def test_any_thread_may_capture_and_nothing_is_lost(tmp_path: Path) -> Non
 
 
 async def test_many_reloads_leave_no_thread_and_no_handle(tmp_path: Path) -> None:
-    before = threading.active_count()
+    before, writers = threading.active_count(), []
     for number in range(200):
         async with made(tmp_path / "log") as exporter:
+            writers.append(weakref.ref(exporter._error_log._writer))
             exporter.capture_error(differ(number))
+    gc.collect()
     assert threading.active_count() == before
+    assert [each for each in writers if each() is not None] == []
     assert len(lines(tmp_path / "log")) == 200
     assert str(tmp_path / "log") not in [each.path for each in psutil.Process().open_files()]
 

@@ -7,7 +7,7 @@ import typing
 import weakref
 from typing import Any
 
-from argus_exporter.hooks import Hook
+from argus_exporter.hooks import MOST_NESTED, Hook
 
 
 class Place:
@@ -125,10 +125,34 @@ def test_two_exporters_each_act_once_and_may_leave_in_any_order() -> None:
     place = Place()
     first, second = place.hooked(), place.hooked()
     assert place.call()[1] == ["ours", "ours", "default"]
+    for _ in range(3):
+        first.keep()
+        second.keep()
+    assert place.call()[1] == ["ours", "ours", "default"]
     first.close()
     assert place.call()[1] == ["ours", "default"]
     second.close()
     assert place.call()[1] == ["default"]
+
+
+def test_one_who_goes_on_wrapping_ours_is_not_followed_for_ever() -> None:
+    place = Place()
+    hook = place.hooked()
+    for _ in range(100):
+        place.hook = place.theirs(place.hook)
+        hook.keep()
+    calls = place.call()[1]
+    assert calls.count("theirs") == 100
+    assert calls.count("ours") == 1
+    assert len(hook._found) == MOST_NESTED
+
+
+def test_one_who_wraps_in_a_circle_does_not_hold_us_up() -> None:
+    place = Place()
+    place.hook = place.theirs()
+    place.hook.__wrapped__ = place.hook
+    place.hooked()
+    assert place.call() == ("theirs", ["ours", "theirs"])
 
 
 def test_what_it_has_replaced_is_not_kept_alive() -> None:

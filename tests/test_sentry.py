@@ -17,7 +17,7 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
 from argus_exporter.cog import ClientExporter, attach
-from argus_exporter.sentry import Sentry
+from argus_exporter.sentry import DEEPEST, Sentry
 from argus_exporter.settings import Settings
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, ShardedBot, logged_in, until, value
@@ -360,6 +360,36 @@ def test_events_without_an_exception_are_not_capped(sent: InMemory) -> None:
     assert [event["tags"] for event in sent.events] == [{"event": "poke"}]
     sentry.close()
     assert not sentry.active
+
+
+def test_events_within_events_without_end_are_bounded(sent: InMemory) -> None:
+    sentry = Sentry(lambda _: "ok", lambda *_: True, pytest.fail)
+    sentry.keep()
+    for number in range(5000):
+        sentry.enter(lambda number=number: {f"tag{number}": "x"})  # type: ignore[misc]
+    sentry_sdk.capture_message("deep")
+    assert "tag4999" in sent.events[0]["tags"]
+    assert len(sent.events[0]["tags"]) <= DEEPEST
+    for _ in range(DEEPEST):
+        sentry.leave()
+    sentry_sdk.capture_message("outside")
+    assert "tags" not in sent.events[1]
+    sentry.close()
+
+
+async def test_the_same_error_of_another_command_is_another(sent: InMemory) -> None:
+    caught = LookupError()
+    bot = PlainBot()
+    for name in ("one", "two"):
+
+        async def fail(interaction: discord.Interaction) -> None:
+            raise caught.with_traceback(None)
+
+        bot.tree.command(name=name, description="-")(fail)
+    async with running(bot) as (_, sim):
+        await sim.slash("one")
+        await sim.slash("two")
+        await until(lambda: len(sent.events) == 2)
 
 
 UNUSED = """

@@ -15,7 +15,6 @@ from argus_exporter.discordpy.outcomes import RULES, outcome_of
 if typing.TYPE_CHECKING:
     from argus_exporter.collectors.base import Context
     from argus_exporter.discordpy import ClientView
-    from argus_exporter.instruments import HistogramCell
 
 
 class ErrorsCollector(Collector, EventListener):
@@ -33,7 +32,6 @@ class ErrorsCollector(Collector, EventListener):
         self._note = context.errors
         self._event_errors = instruments.counter(catalogue.EVENT_ERRORS_TOTAL)
         self._seconds = instruments.histogram(catalogue.EVENT_LISTENER_SECONDS)
-        self._durations: dict[str, HistogramCell] = {}
         self._unhandled = instruments.counter(catalogue.UNHANDLED_ERRORS_TOTAL)
         self._suppressed = instruments.counter(catalogue.ERROR_LOG_SUPPRESSED_TOTAL)
         self._rules = {**RULES, **dict(settings.outcomes)}
@@ -71,13 +69,11 @@ class ErrorsCollector(Collector, EventListener):
             self._tags.close()
 
     def ran(self, event: str, seconds: float) -> None:
-        """Observe how long a listener took."""
-        cell = self._durations.get(event)
-        if cell is None:
-            cell = self._seconds.labels(_label(event))
-            if len(self._durations) < catalogue.LISTENED.bound:
-                self._durations[event] = cell
+        """Observe how long a listener took; the first events have their cell at hand from now on."""
+        cell = self._seconds.labels(_label(event))
         cell.observe(seconds)
+        if self._view is not None and len(self._view.event_listeners.durations) < catalogue.LISTENED.bound:
+            self._view.event_listeners.durations[event] = cell
 
     def failed(self, event: str, error: BaseException, arguments: tuple[Any, ...]) -> None:
         """Count what a listener raised, and report it."""

@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
     from argus_exporter.discordpy.view import ClientView
+    from argus_exporter.instruments import HistogramCell
 
 _log: Final = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class EventListener:
     """Who wants to hear of the bot's listeners overrides what it wants. What it raises is caught and counted."""
 
     def ran(self, event: str, seconds: float) -> None:
-        """A listener has ended, however it did. ``event`` is as in ``on_message``."""
+        """A listener has ended, however it did, whose event (such as ``on_message``) has no cell yet."""
 
     def failed(self, event: str, error: BaseException, arguments: tuple[Any, ...]) -> None:
         """A listener has raised, before anybody handles it; ``arguments`` are those of its event."""
@@ -36,6 +37,7 @@ class EventListener:
 class Listeners(Part[EventListener]):
     """Follows the listeners of the client and of its Cogs, in the Task that discord.py makes for each.
 
+    :ivar durations: the cells by event; what has none is told to the listeners.
     :ivar entered: are called in that Task before the listener, with the event and its arguments.
     :ivar degraded: whether exceptions are seen by the public ``on_error`` only, and durations not at all.
     """
@@ -44,6 +46,7 @@ class Listeners(Part[EventListener]):
 
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
+        self.durations: dict[str, HistogramCell] = {}
         self.entered: list[Callable[[str, tuple[Any, ...]], None]] = []
         self.degraded = False
         self._active = False
@@ -64,6 +67,7 @@ class Listeners(Part[EventListener]):
     def close(self) -> None:
         """Give everything back; listeners that run now are not told of any more."""
         self._active = False
+        self.durations.clear()
         super().close()
 
     def check(self) -> None:
@@ -91,9 +95,12 @@ class Listeners(Part[EventListener]):
                 self._fail(event, error, arguments)
                 raise
             finally:
-                if self._active:
-                    seconds = time.perf_counter() - began
-                    self.tell(lambda each: each.ran(event, seconds))
+                seconds = time.perf_counter() - began
+                cell = self.durations.get(event)
+                if cell is not None:
+                    cell.observe(seconds)
+                elif self._active:
+                    self.tell(EventListener.ran, event, seconds)
 
         return watched
 
@@ -108,7 +115,7 @@ class Listeners(Part[EventListener]):
 
     def _fail(self, event: str, error: BaseException, arguments: tuple[Any, ...]) -> None:
         if self._active:
-            self.tell(lambda each: each.failed(event, error, arguments))
+            self.tell(EventListener.failed, event, error, arguments)
 
 
 def _is_scheduled_by_it() -> bool:
