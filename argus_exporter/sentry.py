@@ -67,7 +67,8 @@ class Sentry:
     def keep(self) -> None:
         """Follow the client that Sentry has now: the bot may initialise it late, or anew."""
         sdk = sys.modules.get("sentry_sdk")  # who has not imported it has not initialised it
-        client: Any = None if sdk is None else sdk.get_client()
+        get_client = getattr(sdk, "get_client", None)  # sentry_sdk 2 and above
+        client: Any = None if get_client is None else get_client()
         if client is not None and not client.is_active():
             client = None
         if client is not self._client:

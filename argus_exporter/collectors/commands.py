@@ -123,7 +123,9 @@ class CommandsCollector(Collector, CommandListener):
     def _fail(self, end: CommandEnd, error: BaseException) -> None:
         self._errors.labels(self._admit(end.command), type(error).__name__).value += 1
         if end.outcome in FAULTS:
-            self._report(error, {"command": end.command, "type": end.type, "outcome": end.outcome})
+            facts = {"command": end.command, "type": end.type, "outcome": end.outcome, "shard": end.shard}
+            trace = end.receipt.trace if end.receipt else ""
+            self._report(error, {**facts, "trace_id": trace} if trace else facts)
 
 
 _Metric = typing.TypeVar("_Metric", catalogue.Counter, catalogue.Histogram)

@@ -14,6 +14,7 @@ from argus_exporter.discordpy.outcomes import RULES, Rules, decisive, outcome_of
 from argus_exporter.discordpy.parts import Part
 from argus_exporter.discordpy.prefix import PrefixCommands
 from argus_exporter.discordpy.registered import Registered
+from argus_exporter.discordpy.subjects import shard_of
 from argus_exporter.discordpy.tree import TreeCommands
 
 if typing.TYPE_CHECKING:
@@ -33,6 +34,7 @@ class CommandEnd:
     :ivar seconds: from the receipt of the interaction or message to the end; nan where that is not known.
     :ivar error: the cause under discord.py's wrappers.
     :ivar receipt: that of the interaction; None for prefix commands.
+    :ivar shard: over which it came; known where there is an error.
     """
 
     command: str
@@ -41,6 +43,7 @@ class CommandEnd:
     seconds: float
     error: BaseException | None
     receipt: Receipt | None
+    shard: str = ""
 
 
 class CommandListener:
@@ -60,6 +63,7 @@ class Run:
     :ivar received: when its interaction or message was received, by ``time.perf_counter``.
     :ivar error: what discord.py has told the error handlers.
     :ivar completed: whether discord.py has said that it completed.
+    :ivar subject: its interaction or context.
     """
 
     kind: str
@@ -67,6 +71,7 @@ class Run:
     receipt: Receipt | None = None
     error: BaseException | None = None
     completed: bool = False
+    subject: object = None
 
 
 class Commands(Part[CommandListener]):
@@ -131,7 +136,7 @@ class Commands(Part[CommandListener]):
     def begin(self, subject: object, kind: str, received: float, receipt: Receipt | None = None) -> None:
         """A command begins, called by an interaction or a context; a call within its own call is no other."""
         if self.active and id(subject) not in self._runs:
-            self._runs[id(subject)] = run = Run(kind, received, receipt)
+            self._runs[id(subject)] = run = Run(kind, received, receipt, subject=subject)
             self.tell(CommandListener.began, kind)
             for entered in self.entered:
                 self.view.guard("errors", entered, subject, run)
@@ -155,12 +160,13 @@ class Commands(Part[CommandListener]):
         :returns: the outcome.
         """
         seconds = time.perf_counter() - run.received
-        outcome, cause = silent, None
+        outcome, cause, shard = silent, None, ""
         if raised is not None or run.error is not None:
             error = decisive(run.error, raised, self.rules)
             outcome, cause = outcome_of(error, self.rules), unwrap(error)
+            shard = shard_of(self.view, "", (run.subject,))
         name = OTHER if command is None or outcome == "not_found" else command
-        end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt)
+        end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt, shard)
         self.tell(CommandListener.ended, end)
         return outcome
 

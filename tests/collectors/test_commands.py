@@ -216,8 +216,8 @@ async def test_faults_go_to_the_error_log_with_what_is_known(monkeypatch: pytest
             await sim.slash(name)
         await until(lambda: len(counted(exporter)) == 4)
         assert reported == [
-            ("OddError", {"command": "broken", "type": "slash", "outcome": "bot_error"}),
-            ("RateLimited", {"command": "away", "type": "slash", "outcome": "discord_error"}),
+            ("OddError", {"command": "broken", "type": "slash", "outcome": "bot_error", "shard": "0"}),
+            ("RateLimited", {"command": "away", "type": "slash", "outcome": "discord_error", "shard": "0"}),
         ]
 
 

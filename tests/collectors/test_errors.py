@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import gc
 import json
+import re
 import subprocess
 import sys
 import threading
 import typing
 from typing import Any
 
+import discord
 import pytest
 from discord.ext import commands
+from opentelemetry.sdk.trace import TracerProvider
 
 from argus_exporter.cog import ArgusExporter, attach
 from argus_exporter.exporter import Exporter
@@ -24,8 +27,6 @@ from tests.clients import PlainBot, ShardedBot, logged_in, until, value, values
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import discord
 
     from argus_exporter.cog import ClientExporter
 
@@ -196,6 +197,28 @@ async def test_an_error_of_a_listener_is_in_the_error_log_with_its_event_shard_a
             "message": "not you",
         }
         assert "in on_poke" in line["traceback"]
+
+
+async def test_a_command_s_fault_is_in_the_error_log_with_its_shard_and_trace(tmp_path: Path) -> None:
+    log, provider = tmp_path / "errors.jsonl", TracerProvider()
+    bot = ShardedBot(shard_count=2)
+
+    @bot.tree.command(description="-")
+    async def broken(interaction: discord.Interaction) -> None:
+        with provider.get_tracer("bot").start_as_current_span("broken"):
+            await interaction.response.defer()
+        raise LookupError("no such item")
+
+    async with Simulator(guilds=4, shards=2) as sim:
+        exporter = attach(bot, Settings(**CLOSED, error_log=log))
+        async with logged_in(bot, sim, 2):
+            await sim.slash("broken", guild=next(guild.id for guild in bot.guilds if guild.shard_id == 1))
+            await until(lambda: log.exists() and lines(log))
+        await exporter.close()
+    (line,) = lines(log)
+    assert (line["source"], line["command"], line["type"], line["shard"]) == ("command", "broken", "slash", "1")
+    assert re.fullmatch("[0-9a-f]{32}", line["trace_id"])
+    assert line["error"] == "builtins.LookupError"
 
 
 async def test_after_unloading_nothing_of_ours_is_left() -> None:
