@@ -70,7 +70,9 @@ class ErrorsCollector(Collector, EventListener):
 
     def ran(self, event: str, seconds: float) -> None:
         """Observe how long a listener took; the first events have their cell at hand from now on."""
-        cell = self._seconds.labels(_label(event))
+        name = _label(event)
+        self._event_errors.labels(name)  # at 0, too
+        cell = self._seconds.labels(name)
         cell.observe(seconds)
         if self._view is not None and len(self._view.event_listeners.durations) < catalogue.LISTENED.bound:
             self._view.event_listeners.durations[event] = cell

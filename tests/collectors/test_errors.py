@@ -153,6 +153,10 @@ async def test_a_listener_lasts_from_its_first_step_to_its_end() -> None:
         await until(lambda: durations(exporter, "poke") == 1)
         cell: Any = exporter.instruments.families[SECONDS].cells["poke",]
         assert 0.01 < cell.sum < 10
+        assert value(exporter.instruments, ERRORS, "poke") == 0
+        bot.dispatch("poke")
+        await until(lambda: durations(exporter, "poke") == 2)
+        assert cell.sum < 10
 
 
 async def test_events_that_are_named_after_ids_are_other_and_their_number_is_bounded() -> None:
@@ -172,6 +176,7 @@ async def test_events_that_are_named_after_ids_are_other_and_their_number_is_bou
         assert counted["other",] >= 41
         assert len(counted) == len(exporter.instruments.families[SECONDS].cells) == 101
         assert not any("guild" in event for (event,) in counted)
+        assert len(exporter._view.event_listeners.durations) == 100
 
 
 async def test_an_error_of_a_listener_is_in_the_error_log_with_its_event_shard_and_outcome(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import discord
 import pytest
 
 from argus_exporter.discordpy import ClientView, EventListener
+from argus_exporter.instruments import HistogramCell
 from examples.discord_simulator import Simulator
 from tests.clients import KINDS, PlainBot, logged_in, until
 
@@ -129,11 +130,17 @@ async def test_nobody_is_told_after_the_close_and_what_wraps_ours_stays() -> Non
             return ours(*arguments)
 
         bot._run_event = around  # type: ignore[method-assign,assignment]
+        view.event_listeners.durations["on_poke"] = cell = HistogramCell((1.0,))
+        bot.dispatch("poke")
+        await until(lambda: cell.counts == [1, 0])
+        assert "on_poke" not in told.all
+        told.all.clear()
+        handled.clear()
         await view.close()
         bot.dispatch("poke")
         await until(lambda: handled)
         assert bot._run_event is around
-        assert told.all == []
+        assert (told.all, cell.counts) == ([], [1, 0])
 
 
 async def test_nothing_is_replaced_where_nobody_listens() -> None:
