@@ -56,9 +56,17 @@ class StubSocket:
 class Line:
     """Stands where aiohttp's session sends: every request is well, at once."""
 
+    def __init__(self) -> None:
+        self._second = 0
+        self._headers = CIMultiDict[str]()
+
     async def __call__(self, method: str, url: object, **named: object) -> Response:
         """Answer."""
-        return Response()
+        second = int(time.time())
+        if second != self._second:
+            self._second, date = second, formatdate(second, usegmt=True)
+            self._headers = CIMultiDict({"Content-Type": "application/json", "Via": "1.1 google", "Date": date})
+        return Response(self._headers)
 
 
 class Response:
@@ -66,9 +74,9 @@ class Response:
 
     status = 200
     reason = "OK"
-    headers: Final = CIMultiDict(
-        {"Content-Type": "application/json", "Via": "1.1 google", "Date": formatdate(usegmt=True)}
-    )
+
+    def __init__(self, headers: CIMultiDict[str]) -> None:
+        self.headers = headers
 
     async def text(self, encoding: str = "utf-8") -> str:
         """Return what answers the response to an interaction."""
