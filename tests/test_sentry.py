@@ -100,7 +100,7 @@ async def running(client: discord.Client | None = None, **options: Any) -> Async
     client = client or Bot()
     shards = client.shard_count or 1
     async with Simulator(guilds=4, shards=shards) as sim:
-        exporter = attach(client, Settings(port="off", state_dir="off", disable="loop", **options))  # type: ignore[arg-type]
+        exporter = attach(client, Settings(**{"port": "off", "state_dir": "off", "disable": "loop", **options}))  # type: ignore[arg-type]
         async with logged_in(client, sim, shards):
             yield exporter, sim
 
@@ -283,6 +283,18 @@ async def test_it_can_be_off(sent: InMemory, options: dict[str, Any]) -> None:
             assert options_of_sentry()["before_send"] is None
             assert not exporter._view.event_listeners.entered
             assert not exporter._view.commands.entered
+
+
+async def test_where_commands_are_disabled_nothing_of_theirs_is_replaced_and_they_have_no_tags(sent: InMemory) -> None:
+    bot = Bot()
+    async with running(bot, disable="commands,interactions") as (exporter, sim):
+        exporter.sample()
+        assert "_call" not in vars(bot.tree)
+        assert not exporter._view.commands.wanted
+        await sim.slash("broken")
+        assert "tags" not in await one(sent)
+        await sim.message(SECRET)
+        assert (await one(sent))["tags"]["event"] == "message"
 
 
 async def test_a_sentry_that_is_initialised_after_us_or_anew_is_followed_at_the_next_error() -> None:

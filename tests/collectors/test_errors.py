@@ -226,6 +226,44 @@ async def test_a_command_s_fault_is_in_the_error_log_with_its_shard_and_trace(tm
     assert line["error"] == "builtins.LookupError"
 
 
+async def test_outcomes_of_listeners_follow_the_setting(tmp_path: Path) -> None:
+    log, bot = tmp_path / "errors.jsonl", PlainBot()
+
+    @bot.listen()
+    async def on_poke() -> None:
+        raise LookupError
+
+    async with running(bot, error_log=log, outcomes={LookupError: "user_error"}):
+        bot.dispatch("poke")
+        await until(lambda: log.exists() and lines(log))
+    assert [line["outcome"] for line in lines(log)] == ["user_error"]
+
+
+async def test_without_run_event_the_collector_is_down_and_counts_by_on_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot, handled = PlainBot(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainBot, "_run_event", None)
+        exporter = attach(bot, Settings(**CLOSED))
+
+    @bot.listen()
+    async def on_poke() -> None:
+        raise LookupError
+
+    async with Simulator(guilds=1) as sim, logged_in(bot, sim):
+        bot.dispatch("poke")
+        await until(lambda: value(exporter.instruments, ERRORS, "poke") == 1)
+
+        @bot.event
+        async def on_error(event: str, *_: object) -> None:
+            handled.append(event)
+
+        exporter.sample()
+        assert value(exporter.instruments, "argus_exporter_collector_up", "errors") == 0
+        bot.dispatch("poke")
+        await until(lambda: value(exporter.instruments, ERRORS, "poke") == 2)
+        assert handled == ["on_poke"]
+
+
 async def test_after_unloading_nothing_of_ours_is_left() -> None:
     bot, go = PlainBot(), asyncio.Event()
 
