@@ -99,25 +99,19 @@ async def test_bot_on_error_defined_after_loading_does_not_end_the_counting() ->
         assert value(exporter.instruments, ERRORS, "poke") == 1
 
 
-async def test_the_default_error_log_of_commands_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_we_add_no_listener_that_would_silence_the_default_error_log(caplog: pytest.LogCaptureFixture) -> None:
     bot = PlainBot()
 
     @bot.command()
     async def broken(ctx: commands.Context[Any]) -> None:
         raise LookupError("of the command")
 
-    async with running(bot):
-        error = commands.CommandInvokeError(LookupError("of the command"))
-        bot.dispatch("command_error", _ctx_of(broken), error)
-        await until(lambda: "Ignoring exception in command broken" in caplog.text)
-
-
-def _ctx_of(command: commands.Command[Any, Any, Any]) -> Any:
-    class Ctx:
-        cog, interaction = None, None
-
-    Ctx.command = command  # type: ignore[attr-defined]
-    return Ctx()
+    async with Simulator(guilds=1) as sim:
+        attach(bot, Settings(**CLOSED))
+        async with logged_in(bot, sim):
+            await sim.message("!broken")
+            await until(lambda: "Ignoring exception in command broken" in caplog.text)
+            assert not bot.extra_events
 
 
 async def test_a_listener_that_is_cancelled_has_no_error_but_a_duration() -> None:
