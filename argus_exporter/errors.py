@@ -50,6 +50,9 @@ CLOSE_SECONDS: Final = 5.0
 FIELDS: Final = ("source", "command", "type", "outcome", "event", "loop", "shard", "trace_id")
 """What is known of an error, and stands in its line under its own name; the rest of a context is under ``context``."""
 
+_SOURCES: Final = (("command", "command"), ("type", "interaction"))
+"""What a context is about that does not say it, by what is in it."""
+
 _MESSAGE, _TRACEBACK, _WORD = 500, 8000, 200  # characters
 _HEAD: Final = 2000  # of a traceback that is cut, the rest is its end
 _FRAMES: Final = -50  # the innermost
@@ -154,7 +157,7 @@ class ErrorLog:
 
     def _line(self, error: BaseException, context: Mapping[str, object], left_out: int) -> _Line:
         known = {
-            "source": "command" if "command" in context else "capture",
+            "source": next((source for key, source in _SOURCES if key in context), "capture"),
             "trace_id": self._active_trace(),
             **context,
         }

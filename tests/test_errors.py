@@ -178,6 +178,16 @@ async def test_a_captured_error_without_context_says_that_it_was_captured(tmp_pa
     assert (line["source"], line["traceback"]) == ("capture", "LookupError\n")
 
 
+@pytest.mark.parametrize(
+    ("context", "source"),
+    [({"command": "a", "type": "slash"}, "command"), ({"type": "modal"}, "interaction"), ({"source": "x"}, "x")],
+)
+async def test_a_line_says_what_kind_of_code_it_was(tmp_path: Path, context: dict[str, str], source: str) -> None:
+    async with made(tmp_path / "log") as exporter:
+        exporter.capture_error(LookupError(), context)
+    assert [line["source"] for line in lines(tmp_path / "log")] == [source]
+
+
 async def test_the_active_trace_is_in_the_line(tmp_path: Path) -> None:
     from opentelemetry.sdk.trace import TracerProvider
 
