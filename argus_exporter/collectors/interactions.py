@@ -25,7 +25,7 @@ class InteractionsCollector(Collector, InteractionListener):
         assert view is not None  # noqa: S101 - collectors of the client are made with one
         self._view: ClientView = view
         self._report = context.report
-        self._active_trace = instruments.active_trace or str
+        view.interactions.active_trace = instruments.active_trace
         received = instruments.counter(catalogue.INTERACTIONS_TOTAL)
         self._handled = instruments.counter(catalogue.INTERACTIONS_HANDLED_TOTAL)
         self._in_flight = instruments.gauge(catalogue.INTERACTIONS_IN_FLIGHT).labels()
@@ -62,10 +62,6 @@ class InteractionsCollector(Collector, InteractionListener):
     def delivered(self, receipt: Receipt, seconds: float) -> None:
         """Observe the way from Discord to here."""
         self._delivery.observe(seconds, receipt.trace)
-
-    def answering(self, receipt: Receipt, exchange: Exchange) -> None:  # noqa: ARG002
-        """Remember the handler's trace: when the handler has ended, it is active no more."""
-        receipt.trace = receipt.trace or self._active_trace()
 
     def answered(self, receipt: Receipt, exchange: Exchange) -> None:
         """Observe the first response that Discord accepted."""

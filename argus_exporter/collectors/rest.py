@@ -40,7 +40,7 @@ class RestCollector(Collector, HttpListener):
         self._buckets = instruments.gauge(catalogue.HTTP_BUCKETS).labels()
         self._skew = instruments.gauge(catalogue.API_CLOCK_SKEW_SECONDS).labels()
         self._cells: dict[tuple[str, str, str], tuple[CounterCell, HistogramCell]] = {}
-        self._under_way = self._unheld = 0
+        self._unheld = 0
         view.wire.listeners.append(self)
 
     @property
@@ -55,20 +55,15 @@ class RestCollector(Collector, HttpListener):
         new, self._unheld = wire.unheld - self._unheld, wire.unheld
         self._waits["bucket"].counts[0] += new
         limited = wire.global_limited
-        self._in_flight.value = self._under_way if wire.hooked else None
+        self._in_flight.value = wire.under_way if wire.hooked else None
         self._global.value = None if limited is None else int(limited)
         self._buckets.value = wire.buckets
         self._skew.value = self._view.clock.skew
 
     # ------------------------------------------------------------------------------------- what the wire tells
 
-    def sent(self, exchange: Exchange) -> None:  # noqa: ARG002
-        """One more is under way."""
-        self._under_way += 1
-
     def done(self, exchange: Exchange) -> None:
         """Count it, and what it says of the limits."""
-        self._under_way -= 1
         key = exchange.method, exchange.route, exchange.status
         cells = self._cells.get(key)
         requests, durations = self._find(*key) if cells is None else cells

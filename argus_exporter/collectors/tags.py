@@ -57,10 +57,10 @@ class Tags(CommandListener):
         active, commands = self._sentry.active, self._view.commands
         self._view.event_listeners.entered = [self._enter_event] if active else []
         commands.entered = [self._enter_command] if active and self._follows_commands else []
-        if self in commands.listeners:
-            commands.listeners.remove(self)
-        if commands.entered:
+        if commands.entered and self not in commands.listeners:
             commands.listeners.append(self)
+        elif not commands.entered and self in commands.listeners:
+            commands.listeners.remove(self)
 
     def _enter_command(self, subject: object, run: Run) -> None:
         self._sentry.enter(

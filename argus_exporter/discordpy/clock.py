@@ -28,26 +28,18 @@ class Clock:
     ``Date`` has a resolution of one second: a response that says D was made between D and D + 1 by Discord's clock, and
     between sending and receipt by the own one. So the difference lies between ``sent - D - 1`` and ``received - D``.
     What all responses of the last minutes agree on soon is no wider than the quickest of them took.
+
+    :ivar skew: seconds by which the own clock is ahead; None before the first response. 0 where that is possible: a
+        clock that is kept by NTP reads exactly 0, and not the noise of the method. Else the middle of what is possible,
+        wrong by half a second and half of the response time at most. A 0 is wrong by no more than a second and the
+        response time; both shrink to the response time as responses come.
     """
 
     def __init__(self) -> None:
         self._low, self._high = self._older_low, self._older_high = _ANYTHING
         self._since, self._until = math.inf, -math.inf
         self._date, self._epoch = "", math.nan
-
-    @property
-    def skew(self) -> float | None:
-        """Seconds by which the own clock is ahead; None before the first response.
-
-        0 where that is possible: a clock that is kept by NTP reads exactly 0, and not the noise of the method. Else the
-        middle of what is possible, wrong by half a second and half of the response time at most. A 0 is wrong by no
-        more than a second and the response time; both shrink to the response time as responses come.
-        """
-        low = self._low if self._low > self._older_low else self._older_low  # noqa: FURB136 - max() takes twice as long
-        high = self._high if self._high < self._older_high else self._older_high  # noqa: FURB136
-        if high == math.inf:
-            return None
-        return 0.0 if low <= 0 <= high else (low + high) / 2
+        self.skew: float | None = None
 
     def note(self, date: str | None, sent: float, received: float) -> None:
         """Take a response into account.
@@ -76,6 +68,13 @@ class Clock:
         if max(self._low, self._older_low) > min(self._high, self._older_high):
             # responses contradict each other: a clock was set, and the old ones know nothing of it
             (self._low, self._high), (self._older_low, self._older_high) = (low, high), _ANYTHING
+        self._conclude(max(self._low, self._older_low), min(self._high, self._older_high))
+
+    def _conclude(self, low: float, high: float) -> None:
+        if high == math.inf:
+            self.skew = None
+        else:
+            self.skew = 0.0 if low <= 0 <= high else (low + high) / 2
 
 
 def _epoch(date: str) -> float:

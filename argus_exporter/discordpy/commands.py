@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from discord.ext import commands
 
@@ -56,6 +56,10 @@ class CommandListener:
         """It ended, however it did; once for each that began."""
 
 
+_BEGAN: Final = CommandListener.began
+_ENDED: Final = CommandListener.ended
+
+
 @dataclasses.dataclass(slots=True)
 class Run:
     """A command that runs.
@@ -79,6 +83,8 @@ class Commands(Part[CommandListener]):
 
     :ivar rules: the outcomes by exception class.
     :ivar entered: are called where a command begins, in its own task, with its interaction or context.
+    :ivar runs: the commands that run, by ``id()`` of the interaction or context, which its task keeps alive; who sees
+        one end takes it out.
     :ivar active: whether it is parked, and so sees all; what is still in place before and after that does nothing.
     """
 
@@ -88,7 +94,7 @@ class Commands(Part[CommandListener]):
         super().__init__(view)
         self.rules: Rules = RULES
         self.entered: list[Callable[[object, Run], None]] = []
-        self._runs: dict[int, Run] = {}  # by id() of the interaction or context, which its task keeps alive
+        self.runs: dict[int, Run] = {}
         self.active = False
         self._tree = TreeCommands(self)
         self._prefix = PrefixCommands(self)
@@ -116,14 +122,14 @@ class Commands(Part[CommandListener]):
     def close(self) -> None:
         """Give everything back; commands that run now are not told of any more."""
         self.active = False
-        self._runs.clear()
+        self.runs.clear()
         self._tree.close()
         self._prefix.close()
         super().close()
 
     def running(self) -> int:
         """How many commands run now."""
-        return len(self._runs)
+        return len(self.runs)
 
     def registered(self) -> Mapping[str, frozenset[str]]:
         """Qualified names of the commands there are, by type; the same object as long as nothing is known to change."""
@@ -135,21 +141,18 @@ class Commands(Part[CommandListener]):
 
     def begin(self, subject: object, kind: str, received: float, receipt: Receipt | None = None) -> None:
         """A command begins, called by an interaction or a context; a call within its own call is no other."""
-        if self.active and id(subject) not in self._runs:
-            self._runs[id(subject)] = run = Run(kind, received, receipt, subject=subject)
-            self.tell(CommandListener.began, kind)
+        if self.active and id(subject) not in self.runs:
+            self.runs[id(subject)] = run = Run(kind, received, receipt, subject=subject)
+            if self.listeners.ears[_BEGAN]:  # mostly nobody wants to hear
+                self.tell(CommandListener.began, kind)
             for entered in self.entered:
                 self.view.guard("errors", entered, subject, run)
 
     def fail(self, subject: object, error: BaseException) -> None:
         """discord.py tells of a command's error."""
-        run = self._runs.get(id(subject))
+        run = self.runs.get(id(subject))
         if run is not None:
             run.error = error
-
-    def take(self, subject: object) -> Run | None:
-        """The command ends, and is known no more. None if its beginning was not seen."""
-        return self._runs.pop(id(subject), None)
 
     def end(self, run: Run, command: str | None, raised: BaseException | None, silent: str) -> str:
         """Tell of a command's end.
@@ -167,7 +170,11 @@ class Commands(Part[CommandListener]):
             shard = shard_of(self.view, "", (run.subject,))
         name = OTHER if command is None or outcome == "not_found" else command
         end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt, shard)
-        self.tell(CommandListener.ended, end)
+        for call in self.listeners.ears[_ENDED]:
+            try:
+                call(end)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                self.view.note_error(self.noun, error)
         return outcome
 
     def _erred(self, ctx: Any, error: BaseException) -> None:
@@ -177,6 +184,6 @@ class Commands(Part[CommandListener]):
             self._tree.fail(ctx.interaction, error)
 
     def _completed(self, ctx: Any) -> None:
-        run = self._runs.get(id(ctx))
+        run = self.runs.get(id(ctx))
         if run is not None:
             run.completed = True

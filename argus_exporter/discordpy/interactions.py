@@ -42,6 +42,7 @@ _SWEPT: Final = 100
 _PLAUSIBLE: Final = 3600.0
 """Seconds between creation and receipt, either way, beyond which one of the clocks is not worth believing."""
 
+_DISCORD_EPOCH: Final = discord.utils.DISCORD_EPOCH / 1000
 _EVENT: Final = "INTERACTION_CREATE"
 _COMMANDS: Final = {1: "slash", 2: "user", 3: "message"}
 _OTHERS: Final = {3: "component", 4: "autocomplete", 5: "modal"}
@@ -101,9 +102,6 @@ class InteractionListener:
     def delivered(self, receipt: Receipt, seconds: float) -> None:
         """It is known how long it took from its creation to its receipt; not told where the clocks say nonsense."""
 
-    def answering(self, receipt: Receipt, exchange: Exchange) -> None:
-        """A response goes out, of which there may be several."""
-
     def answered(self, receipt: Receipt, exchange: Exchange) -> None:
         """Discord has accepted the first response."""
 
@@ -126,9 +124,16 @@ class InteractionListener:
         """Its handler has ended; told once."""
 
 
+_RECEIVED: Final = InteractionListener.received
+_DELIVERED: Final = InteractionListener.delivered
+_ANSWERED: Final = InteractionListener.answered
+_ENDED: Final = InteractionListener.ended
+
+
 class Interactions(Part[InteractionListener], HttpListener):
     """Follows each interaction from its receipt to its first response and to the end of its handler.
 
+    :ivar active_trace: asks for the id of the trace that is active where a response goes out; None where nobody does.
     :ivar now: ``time.perf_counter``, and :ivar epoch: ``time.time``, or what stands for them.
     """
 
@@ -136,6 +141,7 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
+        self.active_trace: Callable[[], str] | None = None
         self.now: Callable[[], float] = time.perf_counter
         self.epoch: Callable[[], float] = time.time
         self._lacking = True  # until it is open
@@ -157,7 +163,7 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def open(self, state: Any) -> None:
         """Wrap the parser of interactions, and see views and modals end."""
-        self.view.wire.listeners.append(self)  # first: without it, all would look unanswered
+        self.view.wire.callbacks.append(self)  # first: without it, all would look unanswered
         self._active = True
         self._parsers = getattr(state, "parsers", {})
         parser = self._parsers.get(_EVENT)
@@ -178,8 +184,8 @@ class Interactions(Part[InteractionListener], HttpListener):
     def close(self) -> None:
         """Give everything back. Interactions that are followed now are not told of any more."""
         self._active = False
-        if self in self.view.wire.listeners:
-            self.view.wire.listeners.remove(self)
+        if self in self.view.wire.callbacks:
+            self.view.wire.callbacks.remove(self)
         if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
             self._parsers[_EVENT] = self._wrapped[1]
         self._open.clear()
@@ -208,7 +214,11 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._kept.pop(interaction_id, None)
         if error is not None:
             self.tell(InteractionListener.failed, ending, outcome, error)
-        self.tell(InteractionListener.ended, ending, outcome)
+        for call in self.listeners.ears[_ENDED]:
+            try:
+                call(ending, outcome)
+            except Exception as exception:  # noqa: BLE001
+                self.view.note_error(self.noun, exception)
 
     def settle(self) -> int | None:
         """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
@@ -252,14 +262,21 @@ class Interactions(Part[InteractionListener], HttpListener):
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
         self._open[receipt.id] = receipt
-        self._due = min(self._due, receipt.overdue)
-        self.tell(InteractionListener.received, receipt)
-        if self._blind:
+        if receipt.deadline < self._due:  # noqa: PLR1730 - min() takes twice as long
+            self._due = receipt.deadline
+        for call in self.listeners.ears[_RECEIVED]:
+            try:
+                call(receipt)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                self.view.note_error(self.noun, error)
+        if not self.view.wire.hooked:
             self._date(receipt, late=True)
             receipt.answered = True  # for all that could be known
             self._keep(receipt)
-        else:
-            self._check(receipt, received)
+        elif self.view.clock.skew is not None:
+            self._date(receipt, late=False)
+            if received > receipt.deadline:
+                self._check(receipt, received)
 
     def _date(self, receipt: Receipt, *, late: bool) -> None:
         """Find out when it was created by the own clock: as soon as the skew is known, or when it is ``late``."""
@@ -271,48 +288,57 @@ class Interactions(Part[InteractionListener], HttpListener):
         seconds = receipt.received_at - receipt.created - (skew or 0.0)
         plausible = abs(seconds) <= _PLAUSIBLE
         receipt.delivery = delivery = max(0.0, seconds) if plausible else 0.0
-        receipt.deadline = receipt.overdue - delivery
+        receipt.deadline = receipt.received + DEADLINE - delivery
         if plausible:
-            self.tell(InteractionListener.delivered, receipt, delivery)
+            for call in self.listeners.ears[_DELIVERED]:
+                try:
+                    call(receipt, delivery)
+                except Exception as error:  # noqa: BLE001
+                    self.view.note_error(self.noun, error)
 
     # ------------------------------------------------------------------------------------- answered
 
     def sent(self, exchange: Exchange) -> None:
         """A request goes out, perhaps a response."""
-        receipt = self._subject(exchange)
-        if receipt is None:
+        if exchange.interaction_id is None or (receipt := self.receipt_of(exchange.interaction_id)) is None:
             return
         receipt.tried = True
         if receipt.id in self._open:
             self._check(receipt, exchange.sent)
         if receipt.id in self._open:
             receipt.waiting += (exchange,)
-        self.tell(InteractionListener.answering, receipt, exchange)
+        if self.active_trace is not None:
+            receipt.trace = receipt.trace or self.active_trace()
 
     def done(self, exchange: Exchange) -> None:
         """Discord has answered a request, or has not.
 
         429, 5xx and no answer at all are neither: discord.py tries again.
         """
-        receipt = self._subject(exchange)
+        if exchange.interaction_id is None:
+            return
+        receipt = self.receipt_of(exchange.interaction_id)
         if receipt is not None:
             self._answer(receipt, exchange)
-        if exchange.interaction_id is not None and exchange.status[0] == "4" and exchange.status != "429":
+        if exchange.status[0] == "4" and exchange.status != "429":
             self.tell(InteractionListener.refused, exchange)
-
-    def _subject(self, exchange: Exchange) -> Receipt | None:
-        return None if exchange.interaction_id is None else self.receipt_of(exchange.interaction_id)
 
     def _answer(self, receipt: Receipt, exchange: Exchange) -> None:
         receipt.tried = True
-        receipt.waiting = tuple(each for each in receipt.waiting if each is not exchange)
+        waiting = receipt.waiting
+        is_the_one = len(waiting) == 1 and waiting[0] is exchange
+        receipt.waiting = () if is_the_one else tuple(each for each in waiting if each is not exchange)
         if receipt.answered:
             return
         if exchange.status[0] == "2":
             self._date(receipt, late=True)
             receipt.answered = True
             self._keep(receipt)
-            self.tell(InteractionListener.answered, receipt, exchange)
+            for call in self.listeners.ears[_ANSWERED]:
+                try:
+                    call(receipt, exchange)
+                except Exception as error:  # noqa: BLE001
+                    self.view.note_error(self.noun, error)
         elif receipt.id in self._kept:
             self._miss(receipt)
 
@@ -320,8 +346,9 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def _check(self, receipt: Receipt, now: float) -> None:
         """Whether the deadline of an open interaction has passed."""
-        self._date(receipt, late=now > receipt.overdue)
-        if receipt.delivery is not None and now > receipt.deadline:
+        if receipt.delivery is None:
+            self._date(receipt, late=now > receipt.deadline)
+        if now > receipt.deadline and receipt.delivery is not None:
             self._keep(receipt)
             self._miss(receipt)
 
@@ -334,9 +361,10 @@ class Interactions(Part[InteractionListener], HttpListener):
     def _keep(self, receipt: Receipt) -> None:
         """It is no longer open, and is kept unless all is known of it."""
         self._open.pop(receipt.id, None)
-        self._kept[receipt.id] = receipt
         if receipt.answered and receipt.ended is not None:
-            del self._kept[receipt.id]
+            self._kept.pop(receipt.id, None)
+        else:
+            self._kept[receipt.id] = receipt
 
     def _sweep(self, now: float, most: int) -> None:
         """Take out what is over, oldest first."""
@@ -378,7 +406,7 @@ def _read(data: Any, received: float, received_at: float) -> Receipt | None:
         number = data["type"]
         kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
         interaction_id = int(data["id"])
-        created = ((interaction_id >> 22) + discord.utils.DISCORD_EPOCH) / 1000
+        created = (interaction_id >> 22) / 1000 + _DISCORD_EPOCH
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
-    return Receipt(interaction_id, kind, received, received_at, created)
+    return Receipt(interaction_id, kind, received, received_at, created, "", None, received + DEADLINE)

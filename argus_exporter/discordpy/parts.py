@@ -16,6 +16,46 @@ Listener = TypeVar("Listener")
 Told = TypeVarTuple("Told")
 
 
+class Audience(list[Listener], Generic[Listener]):
+    """Those who listen.
+
+    :ivar ears: what of them is to be called, by the method of their base class; those who have left it as it is there
+        do not hear.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ears = _Ears(self)
+
+    def append(self, listener: Listener, /) -> None:
+        """Let it listen."""
+        super().append(listener)
+        self.ears.clear()
+
+    def remove(self, listener: Listener, /) -> None:
+        """Let it listen no more."""
+        super().remove(listener)
+        self.ears.clear()
+
+    def __setitem__(self, place: Any, listeners: Any, /) -> None:
+        """Let others listen."""
+        super().__setitem__(place, listeners)
+        self.ears.clear()
+
+
+class _Ears(dict[typing.Any, list[typing.Any]]):
+    def __init__(self, audience: list[typing.Any]) -> None:
+        super().__init__()
+        self._audience = audience
+
+    def __missing__(self, heard: Callable[..., object]) -> list[Any]:
+        name = heard.__name__
+        kinds: list[tuple[Any, Any]] = [(each, type(each)) for each in self._audience]
+        found = [getattr(each, name) for each, kind in kinds if getattr(kind, name, None) is not heard]
+        self[heard] = found
+        return found
+
+
 class Part(Generic[Listener]):
     """One subject of :class:`~argus_exporter.discordpy.ClientView`: its hooks, and those who listen to what they tell.
 
@@ -29,10 +69,8 @@ class Part(Generic[Listener]):
 
     def __init__(self, view: ClientView) -> None:
         self.view = view
-        self.listeners: list[Listener] = []
+        self.listeners: Audience[Listener] = Audience()
         self.patches = Patches()
-        self._known: list[Listener] = []
-        self._ears: dict[object, list[Callable[..., object]]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -52,19 +90,10 @@ class Part(Generic[Listener]):
     def tell(self, heard: Callable[[Any, *Told], object], *told: *Told) -> None:
         """Tell every listener that wants to hear; what one of them raises the others do not notice.
 
-        :param heard: the method as the listeners' base class has it; those who have left it as it is are not called.
+        :param heard: the method as the listeners' base class has it.
         """
-        if self.listeners != self._known:
-            self._known, self._ears = self.listeners.copy(), {}
-        ears = self._ears.get(heard)
-        if ears is None:
-            ears = self._ears[heard] = self._ears_for(heard)
-        for call in ears:
+        for call in self.listeners.ears[heard]:
             try:
                 call(*told)
             except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self.view.note_error(self.noun, error)
-
-    def _ears_for(self, heard: Callable[..., object]) -> list[Callable[..., object]]:
-        name = heard.__name__
-        return [getattr(each, name) for each in self.listeners if getattr(type(each), name, None) is not heard]

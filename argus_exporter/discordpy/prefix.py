@@ -86,7 +86,7 @@ class PrefixCommands:
         self._commands.begin(ctx, "prefix", received)
 
     def _end(self, ctx: Any, raised: BaseException | None = None) -> None:
-        run = self._commands.take(ctx)
+        run = self._commands.runs.pop(id(ctx), None)
         if run is None:
             return
         # discord.py swallows the cancellation of a command; an invoke of the user's own may have let nobody in

@@ -44,6 +44,7 @@ class TreeCommands(InteractionListener):
         self._commands = commands
         self._guard = commands.view.guard
         self._state: Any = None
+        self._listener: InteractionListener = self
         self._parked = False
         self._around: Callable[..., Any] | None = None
         self._told: weakref.WeakSet[BaseException] = weakref.WeakSet()
@@ -52,13 +53,15 @@ class TreeCommands(InteractionListener):
     def open(self, state: Any) -> None:
         """Hook the tree, and listen to interactions: for their receipts, and for a tree that comes later."""
         self._state = state
-        self._commands.view.interactions.listeners.append(self)
         self.check()
+        if self.tree is not None and not self.degraded:
+            self._listener = InteractionListener()  # wants the receipts to be there, and hears nothing
+        self._commands.view.interactions.listeners.append(self._listener)
 
     def close(self) -> None:
         """Listen no more."""
         with contextlib.suppress(ValueError):
-            self._commands.view.interactions.listeners.remove(self)
+            self._commands.view.interactions.listeners.remove(self._listener)
 
     def received(self, receipt: Receipt) -> None:  # noqa: ARG002
         """An interaction came, which the tree has not seen yet."""
@@ -134,21 +137,22 @@ class TreeCommands(InteractionListener):
             return
         if tree.on_error is not self._around:
             self._keep_around(tree)
-        if interaction.type is not _AUTOCOMPLETE:
-            self._begin_at(interaction, time.perf_counter())
-
-    def _begin_at(self, interaction: Any, now: float) -> None:
+        if interaction.type is _AUTOCOMPLETE:
+            return
         receipt = self._commands.view.interactions.receipt_of(interaction.id)
         if receipt is None:
-            self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), now)
+            self._begin_at(interaction, time.perf_counter())
         else:
             self._commands.begin(interaction, receipt.type, receipt.received, receipt)
+
+    def _begin_at(self, interaction: Any, began: float) -> None:
+        self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), began)
 
     def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
         if interaction.type is _AUTOCOMPLETE:
             self._commands.view.interactions.end(interaction.id, self._autocompleted(interaction, raised))
             return
-        run = self._commands.take(interaction)
+        run = self._commands.runs.pop(id(interaction), None)
         if run is not None:
             # no exception, and yet it failed: interaction_check said no
             silent = "rejected" if interaction.command_failed else OK
@@ -166,7 +170,11 @@ class TreeCommands(InteractionListener):
             self._completed(interaction, error=error)
 
     def _completed(self, interaction: Any, *_: object, error: BaseException | None = None) -> None:
-        self._begin_at(interaction, math.nan)
+        receipt = self._commands.view.interactions.receipt_of(interaction.id)
+        if receipt is None:
+            self._begin_at(interaction, math.nan)
+        else:
+            self._commands.begin(interaction, receipt.type, receipt.received, receipt)
         self._end(interaction, error)
 
     def _autocompleted(self, interaction: Any, raised: BaseException | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import discord
 from discord.http import Route
 
-from argus_exporter.discordpy.parts import Part
+from argus_exporter.discordpy.parts import Audience, Part
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.routes import CALLBACK, TEMPLATES, path_of, place_of, template_of
 
@@ -69,6 +69,10 @@ class HttpListener:
         """discord.py held a request back for the global limit, or for its ``bucket``: see :attr:`Wire.unheld`."""
 
 
+_SENT: Final = HttpListener.sent
+_DONE: Final = HttpListener.done
+
+
 class _Call:
     """A call of ``HTTPClient.request``, from after the global limit on."""
 
@@ -89,6 +93,8 @@ class Wire(Part[HttpListener]):
 
     :ivar unheld: how many requests did not have to wait for their bucket (less than ``UNHELD_SECONDS``). Nobody is told
         of each: they are nearly all.
+    :ivar callbacks: who wants to hear of the first responses to interactions alone, and of nothing else.
+    :ivar under_way: attempts that were sent and have no response yet.
     :ivar hooked: whether attempts are seen; before the login by a trace only.
     """
 
@@ -97,7 +103,8 @@ class Wire(Part[HttpListener]):
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
         self.hooked = False
-        self.unheld = 0
+        self.callbacks: Audience[HttpListener] = Audience()
+        self.under_way = self.unheld = 0
         self._http: Any = None
         self._session: Any = None
         self._trace: Any = None
@@ -107,6 +114,11 @@ class Wire(Part[HttpListener]):
         self._calls: ContextVar[_Call | None] = ContextVar("argus_exporter_call", default=None)
 
     # ------------------------------------------------------------------------------------- life
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self.listeners or self.callbacks)
 
     def open(self, state: Any) -> None:  # noqa: ARG002
         """Adopt the user's trace if there is one, and see what is requested from now on, the login included."""
@@ -199,12 +211,22 @@ class Wire(Part[HttpListener]):
             if call.last is None:
                 call.seconds = sent - call.began
             call.last = exchange
-        for listener in self.listeners:
+        self.under_way += 1
+        for call_listener in self.listeners.ears[_SENT]:
             try:
-                listener.sent(exchange)
+                call_listener(exchange)
             except Exception as error:  # noqa: BLE001
                 self._failed(error)
+        if exchange.interaction_id is not None:
+            self._tell_of_callback(_SENT, exchange)
         return exchange
+
+    def _tell_of_callback(self, heard: Callable[[Any, Exchange], None], exchange: Exchange) -> None:
+        for call_listener in self.callbacks.ears[heard]:
+            try:
+                call_listener(exchange)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
 
     def _look_at(self, method: str, url: object, sent: float) -> Exchange | None:
         try:
@@ -226,11 +248,14 @@ class Wire(Part[HttpListener]):
                     self._clock.note(response.headers.get("Date"), now - seconds, now)
             except Exception as error:  # noqa: BLE001 - the user's session may answer with anything
                 self._failed(error)
-        for listener in self.listeners:
+        self.under_way -= 1
+        for call_listener in self.listeners.ears[_DONE]:
             try:
-                listener.done(exchange)
+                call_listener(exchange)
             except Exception as error:  # noqa: BLE001
                 self._failed(error)
+        if exchange.interaction_id is not None:
+            self._tell_of_callback(_DONE, exchange)
 
     def _failed(self, error: Exception) -> None:
         self.view.note_error(self.noun, error)
@@ -281,15 +306,16 @@ class Wire(Part[HttpListener]):
             self._tell_waited("bucket", seconds)
 
     def _tell_waited(self, reason: str, seconds: float) -> None:
-        for listener in self.listeners:
-            try:
-                listener.waited(reason, seconds)
-            except Exception as error:  # noqa: BLE001
-                self._failed(error)
+        self.tell(HttpListener.waited, reason, seconds)
 
 
 def _exchange(method: str, address: str, sent: float) -> Exchange | None:
     """What goes out; None for a websocket."""
+    if method == "POST" and address.endswith("/callback"):  # the most frequent one has a quick way
+        base, _, rest = address.partition("/interactions/")
+        number, _, token = rest.partition("/")
+        if base == Route.BASE and token.count("/") == 1 and number.isascii() and number.isdecimal():
+            return Exchange(method, CALLBACK, sent, api=True, interaction_id=int(number))
     path = path_of(address, Route.BASE)
     if path is None:
         place = place_of(address, discord.Asset.BASE)

@@ -212,12 +212,12 @@ async def test_a_handlers_trace_is_the_exemplar_of_its_answer_and_of_its_end() -
     active = ""
     instruments = Instruments(active_trace=lambda: active)
     collector = InteractionsCollector(Context(instruments, exporter.settings, exporter._view))
-    receipt = Receipt(1, "slash", 0.0, 0.0, 0.0)
-    exchange = Exchange("POST", "", sent=1.0, seconds=0.25)
+    receipt = exporter._view.interactions._open[1] = Receipt(1, "slash", 0.0, 0.0, 0.0, deadline=3.0)
+    exchange = Exchange("POST", "", sent=1.0, seconds=0.25, interaction_id=1)
     active = "a" * 32
-    collector.answering(receipt, exchange)
+    exporter._view.interactions.sent(exchange)
     active = "b" * 32
-    collector.answering(receipt, exchange)
+    exporter._view.interactions.sent(exchange)
     collector.answered(receipt, exchange)
     collector.delivered(receipt, 0.5)
     receipt.ended = 3.0

@@ -66,7 +66,7 @@ async def following(client: discord.Client, sim: Simulator) -> AsyncIterator[Tol
         async with logged_in(client, sim):
             view.park()
             yield told
-            assert view.commands._runs == {}
+            assert view.commands.runs == {}
             await view.close()
     finally:
         await view.close()

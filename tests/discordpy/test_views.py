@@ -75,7 +75,7 @@ class World:
 
 def exported(bot: discord.Client) -> tuple[ClientExporter, Ends]:
     exporter, ends = ClientExporter(bot, Settings(port="off")), Ends()
-    exporter._view.interactions.listeners = [ends]
+    exporter._view.interactions.listeners[:] = [ends]
     exporter.open()
     return exporter, ends
 
