@@ -398,7 +398,7 @@ class Soak:
     def followed(self) -> int:
         """How many interactions and commands are remembered."""
         part = self.interactions
-        return len(part._open) + len(part._kept) + len(self.exporter._view.commands._runs)
+        return len(part._open) + len(part._kept) + self.exporter._view.commands.running()
 
     async def send(self, frames: Iterable[str]) -> None:
         """Send frames, and give the handlers their turn after each batch."""
