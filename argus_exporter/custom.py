@@ -154,8 +154,9 @@ class Handle(Generic[Cell]):
 
     def _find(self, wanted: tuple[object, ...]) -> Self:
         family, key = self._family, self._custom.key(self._family, wanted)
-        self._custom.ledger.write(family, key, _exist)
         series = type(self)(self._custom, family, key, self._found)
+        if series._own() is None:  # noqa: SLF001 - one of its own kind
+            self._custom.ledger.write(family, key, _exist)
         return self._found.setdefault(key, series) if key in family.cells else series
 
     def series(self) -> Key:

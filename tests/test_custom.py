@@ -236,6 +236,13 @@ def test_values_beyond_the_bound_and_unknown_ones_are_other(exporter: Exporter) 
     assert overflowed(exporter).keys() == {("shop_purchases_total",), ("shop_visits_total",)}
 
 
+async def test_a_use_beyond_the_bound_is_counted_once(exporter: Exporter) -> None:
+    purchases = exporter.counter("shop_purchases_total", "Text.", ITEM)
+    async with exporter:
+        purchases.labels("axe").inc()
+        assert overflowed(exporter) == {("shop_purchases_total",): 1}
+
+
 @pytest.mark.parametrize(
     ("given", "label"),
     [(5, "5"), (Colour.RED, "red"), (1.5, "1.5"), (True, "True"), (10**14, None), (-(10**14), None), (SNOWFLAKE, None)]
