@@ -79,7 +79,7 @@ class Listeners(Part[EventListener]):
             self.patches.set(client, "on_error", around)
 
     def _running(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def run_event(listener: Callable[..., Any], event: str, *arguments: Any, **named: Any) -> Any:
+        def run_event(listener: Callable[..., Any], event: str, /, *arguments: Any, **named: Any) -> Any:
             return original(self._watched(listener, event), event, *arguments, **named)
 
         return run_event
@@ -105,7 +105,7 @@ class Listeners(Part[EventListener]):
         return watched
 
     def _erring(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        async def on_error(event: str, *arguments: Any, **named: Any) -> Any:
+        async def on_error(event: str, /, *arguments: Any, **named: Any) -> Any:
             error = sys.exc_info()[1]
             if error is not None:
                 self._fail(event, error, arguments)

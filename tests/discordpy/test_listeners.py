@@ -88,10 +88,10 @@ async def test_a_listener_gets_what_discord_py_hands_over_and_the_task_s_name_st
 
     async with following(bot) as (_, told):
         tasks = len(asyncio.all_tasks())
-        bot.dispatch("poke", 1, 2, three=3)
+        bot.dispatch("poke", 1, 2, listener=3, event=4)
         assert len(asyncio.all_tasks()) == tasks + 1
         await until(lambda: told.all == ["on_poke"])
-        assert got == [((1, 2), {"three": 3}, "discord.py: on_poke")]
+        assert got == [((1, 2), {"listener": 3, "event": 4}, "discord.py: on_poke")]
 
 
 async def test_what_one_who_listens_raises_the_bot_does_not_notice() -> None:
