@@ -36,12 +36,14 @@ LEFT_OUT = (
     "tests/test_packaging.py",
 )
 WITH_A_CLIENT = (
-    "tests/collectors/test_gateway.py",
-    "tests/collectors/test_shards.py",
+    "tests/collectors",
     "tests/discordpy",
+    "tests/session",
     "tests/simulator",
     "tests/test_cog.py",
+    "tests/test_peers.py",
     "tests/test_readme.py",
+    "tests/test_sentry.py",
 )
 AT_A_TIME = 2
 
