@@ -64,6 +64,7 @@ class Receipt:
     :ivar deadline: until when it can be answered, by ``time.perf_counter``; 0 while the delivery is not known.
     :ivar tried: whether anything tried to answer it.
     :ivar answered: whether Discord has accepted an answer.
+    :ivar refused: the status of the last answer that it has not accepted; ``error`` where none came.
     :ivar missed: whether the deadline was missed.
     :ivar ended: when its handler ended, by ``time.perf_counter``; None before.
     :ivar waiting: answers that were sent in time and are on their way.
@@ -79,6 +80,7 @@ class Receipt:
     deadline: float = 0.0
     tried: bool = False
     answered: bool = False
+    refused: str = ""
     missed: bool = False
     ended: float | None = None
     waiting: tuple[Exchange, ...] = ()
@@ -339,7 +341,9 @@ class Interactions(Part[InteractionListener], HttpListener):
                     call(receipt, exchange)
                 except Exception as error:  # noqa: BLE001
                     self.view.note_error(self.noun, error)
-        elif receipt.id in self._kept:
+            return
+        receipt.refused = exchange.status
+        if receipt.id in self._kept:
             self._miss(receipt)
 
     # ------------------------------------------------------------------------------------- over

@@ -15,7 +15,7 @@ from typing import Any, Final
 import discord
 
 from argus_exporter.discordpy.interactions import InteractionListener
-from argus_exporter.discordpy.outcomes import BOT_ERROR, OK, outcome_of
+from argus_exporter.discordpy.outcomes import BOT_ERROR, DISCORD_ERROR, OK, outcome_of
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,9 @@ _TYPES: Final = {2: "user", 3: "message"}
 """The types of app commands as Discord numbers them; what else is called is a slash command."""
 
 _AUTOCOMPLETE: Final = discord.InteractionType.autocomplete
+
+_THEIRS: Final = ("404", "429", "5", "error")
+"""How the statuses begin with which Discord refuses an answer for reasons of its own; 404 is 10062, too late."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -181,4 +184,9 @@ class TreeCommands(InteractionListener):
         """discord.py swallows what an autocomplete raises; but one that did not fail has answered."""
         if raised is not None:
             return outcome_of(raised, self._commands.rules)
-        return OK if interaction.response.is_done() else BOT_ERROR
+        if interaction.command_failed:  # interaction_check said no
+            return "rejected"
+        if interaction.response.is_done():
+            return OK
+        receipt = self._commands.view.interactions.receipt_of(interaction.id)
+        return DISCORD_ERROR if receipt is not None and receipt.refused.startswith(_THEIRS) else BOT_ERROR

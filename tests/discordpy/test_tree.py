@@ -13,6 +13,7 @@ from discord.ext import commands
 
 from argus_exporter.discordpy.outcomes import RULES
 from examples.discord_simulator import Simulator
+from examples.discord_simulator.rest import ApiError, Cut, error, unknown
 from tests.clients import PlainBot, PlainClient, until
 from tests.discordpy.command_bots import (
     APP_COMMANDS,
@@ -107,7 +108,30 @@ async def test_an_autocomplete_is_no_command_but_its_end_is_told() -> None:
         await sim.autocomplete("complete", "value", {"value": "x"})
         await until(lambda: told.handled)
         assert told.handled.pop() == ("autocomplete", "rejected")
+        bot.tree.interaction_check = refuse  # type: ignore[method-assign]
+        await sim.autocomplete("complete", "value", {"value": "x"})
+        await until(lambda: told.handled)
+        assert told.handled.pop() == ("autocomplete", "rejected")
         assert told.begun == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (lambda: error(unknown(10062, "interaction")), "discord_error"),
+        (Cut, "discord_error"),
+        (lambda: error(ApiError(400, 50035, "Invalid Form Body")), "bot_error"),
+    ],
+    ids=["too late", "no answer", "refused"],
+)
+async def test_an_autocomplete_whose_answer_is_not_taken_fails_by_whose_fault_it_is(answer: Any, outcome: str) -> None:
+    bot = PlainBot()
+    furnish_tree(bot.tree)
+    async with Simulator() as sim, following(bot, sim) as told:
+        sim.answer_next("POST /interactions/{interaction_id}/{token}/callback", answer())
+        await sim.autocomplete("complete", "value", {"value": "x"})
+        await until(lambda: told.handled)
+        assert told.handled.pop() == ("autocomplete", outcome)
 
 
 async def test_hooks_of_the_user_that_are_set_before_or_after_do_not_end_the_counting() -> None:

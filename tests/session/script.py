@@ -222,6 +222,9 @@ _ODD: Final = (
     # autocompletes
     [Use("autocomplete", "suggest", options=(("word", "a"),))],
     [Use("autocomplete", "suggest", "bot_error", "", NOBODY, options=(("word", "crash"),))],
+    [Use("autocomplete", "suggest", "rejected", "", NOBODY, options=(("word", "a"),), member=BARRED)],
+    [Use("autocomplete", "suggest", "discord_error", "", REFUSED, options=(("word", "a"),), late=4.0)],
+    [Use("autocomplete", "suggest", "bot_error", "", REFUSED, ((CALLBACK, _again),), options=(("word", "a"),))],
     [Use("autocomplete", "suggest", "bot_error", "", NOBODY, options=(("word", "a"),), member=CURSED)],
     [Use("autocomplete", "unknown", "not_found", "", NOBODY, options=(("word", "a"),))],
     # prefix commands
