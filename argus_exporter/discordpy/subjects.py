@@ -14,15 +14,25 @@ _ABSENT = object()
 
 
 def shard_of(view: ClientView, event: str, arguments: tuple[Any, ...]) -> str:
-    """The shard that an event came over, by its guild; "" where it has none (the cache's own events, and the bot's)."""
+    """The shard that an event came over, by its guild; "" where it has none (the cache's own events, and the bot's).
+
+    Events of the bot's own may have arguments of any kind, which may answer with anything, or raise.
+    """
+    try:
+        return _shard_of(view, event, arguments)
+    except Exception:  # noqa: BLE001 - the user's code
+        return ""
+
+
+def _shard_of(view: ClientView, event: str, arguments: tuple[Any, ...]) -> str:
     if not view.is_sharded:
         return str(view.client.shard_id or 0)
-    if event.startswith("on_shard_"):
+    if event.startswith("on_shard_") and isinstance(arguments[0], int):
         return str(arguments[0])
     for each in arguments:
         guild = each if isinstance(each, discord.Guild) else getattr(each, "guild", _ABSENT)
-        guild_id: int | None = getattr(each, "guild_id", None) or getattr(guild, "id", None)
-        if guild_id is not None:
+        guild_id: object = getattr(each, "guild_id", None) or getattr(guild, "id", None)
+        if isinstance(guild_id, int):
             return str(view.guilds.shard_of(guild_id))
         if guild is None:
             return "0"  # direct messages come over the first shard

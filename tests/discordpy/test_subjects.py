@@ -96,3 +96,30 @@ async def test_a_user_is_the_author_the_user_of_an_interaction_or_the_member(
     assert user_id_of((bot.guilds[0], 5)) == user_id_of(()) == ""
     assert command_of(interaction) == "ping"
     assert command_of(await bot.get_context(message)) == ""
+
+
+class Row:
+    """What bots keep in their databases and hand to events of their own."""
+
+    def __init__(self, guild_id: object) -> None:
+        self.guild_id = guild_id
+
+
+class Lost:
+    """Says nothing of its guild."""
+
+    @property
+    def guild(self) -> object:
+        raise RuntimeError
+
+
+async def test_arguments_of_the_bots_own_events_may_answer_with_anything(
+    world: tuple[Heard, ClientView, Simulator],
+) -> None:
+    bot, view, _ = world
+    guild = bot.guilds[1]
+    assert shard_of(view, "on_poke", (Row(str(guild.id)),)) == ""
+    assert shard_of(view, "on_poke", (Row(str(guild.id)), guild)) == str(guild.shard_id)
+    assert shard_of(view, "on_poke", (Lost(),)) == ""
+    assert shard_of(view, "on_shard_report", ()) == ""
+    assert shard_of(view, "on_shard_report", ("what somebody has typed",)) == ""
