@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 import weakref
+from types import FunctionType
 from typing import Any, Final
 
 if typing.TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Hook:
     def keep(self) -> None:
         """Put ours around what stands there, unless it is ours."""
         current = self._get()
-        ours = next((call for call in _chain(current) if call in self._found), None)
+        ours = next((call for call in _chain(current) if self._is_ours(call)), None)
         if ours is not None:
             self._live = ours  # below another exporter's, or an older one, which somebody has given back
         elif len(self._found) < MOST_NESTED:
@@ -56,6 +57,9 @@ class Hook:
         live, self._live = self._live, None
         if live is not None and self._get() is live:
             self._put(self._found[live])
+
+    def _is_ours(self, call: Call) -> bool:
+        return isinstance(call, FunctionType) and call in self._found  # theirs may have no hash
 
     def _wrap(self, found: Call | None) -> Call:
         through = self._default if found is None else found

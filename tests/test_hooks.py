@@ -72,6 +72,31 @@ def test_what_stands_there_is_called_through_and_given_back() -> None:
     assert place.hook is theirs
 
 
+class Recorder:
+    """A hook that compares by value, as a dataclass does."""
+
+    __hash__: Any = None
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def __call__(self, *arguments: object) -> None:
+        self.calls.append(arguments)
+
+
+def test_a_hook_of_theirs_that_has_no_hash_is_called_through_and_given_back() -> None:
+    recorder = Recorder()
+    place = Place(recorder)
+    hook = place.hooked()
+    assert place.call(1) == (None, ["ours"])
+    place.hook = recorder
+    hook.keep()
+    assert place.call(2) == (None, ["ours"])
+    assert recorder.calls == [(1,), (2,)]
+    hook.close()
+    assert place.hook is recorder
+
+
 def test_what_comes_later_wins_and_ours_is_put_around_it_once() -> None:
     place = Place()
     hook = place.hooked()

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from argus_exporter import catalogue
 from argus_exporter.catalogue import COMMAND_TYPES, OTHER
-from argus_exporter.collectors.base import Collector, Context
+from argus_exporter.collectors.base import Collector, Context, word
 from argus_exporter.discordpy import CommandEnd, CommandListener
 from argus_exporter.discordpy.outcomes import FAULTS, OK
 
@@ -83,7 +83,7 @@ class CommandsCollector(Collector, CommandListener):
         if len(names) <= self._bound and pairs * len(ZEROS) <= self._total.metric.series * _ZEROS_SHARE:
             for command, kind in sorted(registered):
                 self._admit(command)
-                self._make_room(command, kind)
+                self._make_room(word(command), kind)
 
     def ended(self, end: CommandEnd) -> None:
         """Count it, whatever its outcome."""
@@ -91,7 +91,7 @@ class CommandsCollector(Collector, CommandListener):
         if end.outcome == OK and row.ok is not None:
             row.ok.value += 1
         else:
-            self._total.labels(end.command, end.type, end.outcome).value += 1
+            self._total.labels(word(end.command), end.type, end.outcome).value += 1
         trace = "" if end.receipt is None else end.receipt.trace
         row.durations.observe(end.seconds, trace)
         row.by_command.observe(end.seconds, trace)
@@ -108,8 +108,11 @@ class CommandsCollector(Collector, CommandListener):
         return row
 
     def _admit(self, command: str) -> str:
-        """The label of a command: its name, or ``other`` if it is none of the first ones."""
-        if command != OTHER and len(self._known) < self._bound:
+        """The label of a command: its name, or ``other`` if it is none of the first ones, or seems to have an id in it.
+
+        Bots add commands while they run, and name them after whatever they are for.
+        """
+        if word(command) != OTHER and len(self._known) < self._bound:
             self._known.add(command)
         return command if command in self._known else OTHER
 

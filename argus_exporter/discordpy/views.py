@@ -38,11 +38,12 @@ _log: Final = logging.getLogger(__name__)
 class Shared:
     """A method of a class, replaced once for all who watch it, each for a client of their own.
 
-    :ivar watches: what is called in its place, by client; first with what it stands for.
+    :ivar watches: what is called in its place, by the ``id()`` of the client, which it keeps alive; first with what it
+        stands for.
     """
 
     def __init__(self, owner: type, original: Call) -> None:
-        self.watches: dict[discord.Client, Watch] = {}
+        self.watches: dict[int, Watch] = {}
         self._owner = owner
         self._original = original
         self._ours = self._make()
@@ -54,7 +55,7 @@ class Shared:
         @functools.wraps(original)
         async def scheduled_task(*arguments: Any, **named: Any) -> Any:
             found: list[Any] = [each for each in arguments if isinstance(each, discord.Interaction)]
-            watch = watches.get(found[0].client) if found else None
+            watch = watches.get(id(found[0].client)) if found else None
             if watch is None:
                 return await original(*arguments, **named)
             return await watch(original, *found, *arguments, **named)
@@ -64,7 +65,7 @@ class Shared:
 
     def leave(self, client: discord.Client) -> None:
         """Watch a client no longer; the last one gives the method back if it is still ours."""
-        self.watches.pop(client, None)
+        self.watches.pop(id(client), None)
         if not self.watches and vars(self._owner)[_METHOD] is self._ours:
             setattr(self._owner, _METHOD, self._original)
 
@@ -172,7 +173,7 @@ class Handlers:
         """Begin to watch; False where something of it is not there."""
         self._shared = [each for kind in (discord.ui.View, discord.ui.Modal) if (each := shared(kind)) is not None]
         for each in self._shared:
-            each.watches[self._interactions.view.client] = self._watch
+            each.watches[id(self._interactions.view.client)] = self._watch
         store = getattr(state, "_view_store", None)
         call = getattr(store, _DYNAMIC, None)
         if call is not None:

@@ -80,6 +80,21 @@ async def test_a_command_is_counted_by_outcome_with_its_duration_and_its_error()
         }
 
 
+async def test_a_command_that_is_named_after_an_id_has_no_name() -> None:
+    bot = PlainBot(help_command=None)
+    slash(bot.tree, "tag-123456789012345678")
+    slash(bot.tree, "tag-123456789012345679", raising(OddError))
+    async with Simulator() as sim, counting(bot, sim) as exporter:
+        exporter.sample()
+        await sim.slash("tag-123456789012345678")
+        await sim.slash("tag-123456789012345679")
+        await until(lambda: sum(counted(exporter).values()) == 2)
+        assert counted(exporter) == {("other", "slash", "ok"): 1, ("other", "slash", "bot_error"): 1}
+        assert values(exporter.instruments, ERRORS) == {("other", "OddError"): 1}
+        for family in exporter.instruments.families.values():
+            assert not [key for key in family.cells if "12345" in "".join(key)]
+
+
 async def test_a_failed_hybrid_is_counted_once_as_slash_and_a_good_one_once() -> None:
     bot = PlainBot()
     furnish_prefix(bot)

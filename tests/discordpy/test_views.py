@@ -431,6 +431,29 @@ async def test_two_exporters_hear_of_their_own_client_alone_and_the_last_gives_b
             assert (len(one.ends.outcomes), len(other.ends.outcomes)) == (2, 2)
 
 
+class Equal(PlainBot):
+    """Compares by value, as a dataclass does, and so has no hash."""
+
+    __hash__: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+
+async def test_two_clients_that_are_equal_and_have_no_hash_are_two() -> None:
+    async with Simulator(guilds=2, shards=2) as sim, contextlib.AsyncExitStack() as stack:
+        ends = []
+        for shard_id in (0, 1):
+            bot = Equal(shard_id=shard_id, shard_count=2)
+            exporter, each = exported(bot)
+            stack.push_async_callback(exporter._view.close)
+            await stack.enter_async_context(logged_in(bot, sim, shard_id + 1))
+            world = World(sim, bot, exporter, each)
+            assert await world.click(Clicked()) == [("component", "ok")]
+            ends.append(each.outcomes)
+        assert ends == [[("component", "ok")], [("component", "ok")]]
+
+
 async def test_what_somebody_wrapped_over_ours_is_theirs_and_is_not_wrapped_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
