@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000, help="how many interactions (%(default)s)")
     logging.getLogger("discord").setLevel(logging.CRITICAL)  # it would tell of every failure
+    logging.getLogger("argus_exporter").setLevel(logging.ERROR)  # and the watchdog, of every stall of a busy machine
     return asyncio.run(_run(parser.parse_args().count))
 
 
