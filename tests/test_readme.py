@@ -15,6 +15,7 @@ import prometheus_client
 import pytest
 from aiohttp import web
 
+from argus_exporter.catalogue import METRICS
 from examples.discord_simulator import Simulator, point_at
 from tests.clients import until
 
@@ -167,6 +168,19 @@ def test_every_program_is_run_by_a_test() -> None:
     tests = Path(__file__).read_text(encoding="utf-8")
     marks = [mark.replace("\\n", "\n") for mark in re.findall(r"program\(['\"](.+?)['\"]\)", tests)]
     assert [text for text in programs() if not any(mark in text for mark in marks)] == []
+
+
+def test_every_metric_that_the_text_names_is_there() -> None:
+    text = README.read_text(encoding="utf-8").split("\n## Metrics\n", maxsplit=1)[0]
+    named = set(re.findall(r"\b(?:discord|argus_exporter)_[a-z_]+(?=`|\{| |\[|\))", _without_the_others(text)))
+    there = {name for metric in METRICS for name in metric.reserved_names}
+    assert len(named) > 30
+    assert sorted(named - there - {"discord_error", "discord_simulator"}) == []
+
+
+def _without_the_others(text: str) -> str:
+    """The text without the left columns that tell of other exporters."""
+    return re.sub(r"(?ms)^## Coming from another exporter$.*?(?=^## |\Z)", "", text)
 
 
 @pytest.mark.parametrize("document", [README, CONTRIBUTING], ids=lambda path: path.name)
