@@ -10,6 +10,7 @@ import math
 import time
 import typing
 import weakref
+from types import FunctionType
 from typing import Any, Final
 
 import discord
@@ -99,7 +100,7 @@ class TreeCommands(InteractionListener):
     def _keep_around(self, tree: Any) -> None:
         """Wrap ``on_error`` if the user has replaced it; theirs is what is given back at the end."""
         original = tree.on_error
-        if original not in self._ours:
+        if not isinstance(original, FunctionType) or original not in self._ours:  # theirs may have no hash
             self._around = self._erring(original)
             self._ours.add(self._around)
             self._commands.patches.set(tree, "on_error", self._around)

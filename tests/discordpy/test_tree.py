@@ -165,6 +165,30 @@ async def test_hooks_of_the_user_that_are_set_before_or_after_do_not_end_the_cou
         assert heard == ["in between", "again"]
 
 
+class Handler:
+    """A handler of errors that compares by value, as a dataclass does."""
+
+    __hash__: Any = None
+
+    def __init__(self) -> None:
+        self.told: list[Exception] = []
+
+    async def __call__(self, _: Interaction, error: Exception) -> None:
+        self.told.append(error)
+
+
+async def test_a_handler_of_the_tree_that_has_no_hash_is_called_and_the_command_counted() -> None:
+    bot = PlainBot()
+    furnish_tree(bot.tree)
+    handler: Any = Handler()
+    bot.tree.on_error = handler
+    async with Simulator() as sim, following(bot, sim) as told:
+        await sim.slash("broken")
+        assert shape(await told.one()) == ("broken", "slash", "bot_error", "OddError")
+        assert len(handler.told) == 1
+    assert bot.tree.on_error is handler
+
+
 async def test_a_handler_of_the_tree_that_fails_is_called_once_and_counted_once() -> None:
     bot = PlainBot()
     furnish_tree(bot.tree)
