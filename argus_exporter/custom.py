@@ -17,6 +17,7 @@ import threading
 import time
 import types
 import typing
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, ParamSpec, Self, TypeVar
 
@@ -282,7 +283,7 @@ class Timer:
     def __init__(self, handle: HistogramHandle) -> None:
         handle.series()
         self._handle = handle
-        self._began: dict[object, list[float]] = {}
+        self._began: weakref.WeakKeyDictionary[object, list[float]] = weakref.WeakKeyDictionary()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Time every call.
@@ -341,11 +342,11 @@ class Timer:
 
 
 def _running() -> object:
-    """The task that runs here, or the thread where none does."""
+    """The task that runs here, or the thread where none does: what never leaves its block is forgotten with it."""
     try:
-        return asyncio.current_task() or threading.get_ident()
+        return asyncio.current_task() or threading.current_thread()
     except RuntimeError:
-        return threading.get_ident()
+        return threading.current_thread()
 
 
 # ---------------------------------------------------------------------------------------------- what holds them

@@ -32,8 +32,12 @@ _DEEPEST: Final = 16
 
 def of_response(error: BaseException) -> str:
     """Discord's answer: 5xx, 429 and an interaction that it has forgotten are its own, the rest is the bot's."""
-    status: int = getattr(error, "status", 0)
-    theirs = status >= 500 or status == _TOO_MANY_REQUESTS or getattr(error, "code", 0) == _UNKNOWN_INTERACTION  # noqa: PLR2004
+    status: object = getattr(error, "status", 0)  # of whatever kind where the bot itself has made the exception
+    theirs = (
+        (isinstance(status, int) and status >= 500)
+        or status == _TOO_MANY_REQUESTS
+        or getattr(error, "code", 0) == _UNKNOWN_INTERACTION
+    )  # noqa: PLR2004
     return DISCORD_ERROR if theirs else BOT_ERROR
 
 
@@ -121,7 +125,7 @@ def names_of(kind: type[BaseException]) -> tuple[str, str]:
 
     ``discord.errors.Forbidden`` is ``discord.Forbidden`` too; what is in no package has its bare name.
     """
-    module = kind.__module__
+    module = str(kind.__module__)
     package = module.rpartition(".")[0]
     return f"{module}.{kind.__qualname__}", f"{package}.{kind.__qualname__}" if package else kind.__qualname__
 
