@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
+import gc
 import inspect
 import logging
 import math
@@ -538,3 +539,24 @@ async def test_commands_of_discord_py_take_timed_callbacks(exporter: Exporter) -
     assert list(sell.clean_params) == ["item"]
     with pytest.raises(TypeError, match="not Command: put it below decorators"):
         timer(typing.cast("Any", sell))
+
+
+async def test_a_block_that_is_left_in_another_task_than_it_was_entered_in_is_forgotten(exporter: Exporter) -> None:
+    timer = exporter.timed("shop_seconds", "Time.")
+
+    async def pages() -> AsyncIterator[int]:
+        async with timer:
+            yield 1
+
+    async def first(all_pages: AsyncIterator[int]) -> int:
+        return await anext(all_pages)
+
+    for _ in range(3):
+        left = pages()
+        assert await asyncio.create_task(first(left)) == 1
+        await left.aclose()  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(timer._began) == 0
+    with timer:
+        assert len(timer._began) == 1

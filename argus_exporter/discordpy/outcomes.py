@@ -32,12 +32,9 @@ _DEEPEST: Final = 16
 
 def of_response(error: BaseException) -> str:
     """Discord's answer: 5xx, 429 and an interaction that it has forgotten are its own, the rest is the bot's."""
-    status: object = getattr(error, "status", 0)  # of whatever kind where the bot itself has made the exception
-    theirs = (
-        (isinstance(status, int) and status >= 500)
-        or status == _TOO_MANY_REQUESTS
-        or getattr(error, "code", 0) == _UNKNOWN_INTERACTION
-    )  # noqa: PLR2004
+    status: object = getattr(error, "status", 0)  # of any type where the bot itself has made the exception
+    failed = isinstance(status, int) and (status >= 500 or status == _TOO_MANY_REQUESTS)  # noqa: PLR2004
+    theirs = failed or getattr(error, "code", 0) == _UNKNOWN_INTERACTION
     return DISCORD_ERROR if theirs else BOT_ERROR
 
 

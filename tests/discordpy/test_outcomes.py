@@ -272,3 +272,9 @@ def test_contexts_in_a_circle_have_an_end() -> None:
     error.__context__ = other = KeyError()
     other.__context__ = error
     assert decisive(None, error) is error
+
+
+def test_an_exception_that_the_bot_has_made_up_has_an_outcome_too() -> None:
+    response: Any = type("Response", (), {"status": None, "reason": "made up"})
+    assert outcome_of(discord.HTTPException(response, "made up")) == "bot_error"
+    assert outcome_of(type("MadeUp", (Exception,), {"__module__": None})()) == "bot_error"
