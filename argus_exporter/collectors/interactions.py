@@ -32,6 +32,7 @@ class InteractionsCollector(Collector, InteractionListener):
         self._delivery = instruments.histogram(catalogue.INTERACTION_DELIVERY_SECONDS).labels()
         self._ack = instruments.histogram(catalogue.INTERACTION_ACK_SECONDS)
         self._duration = instruments.histogram(catalogue.INTERACTION_DURATION_SECONDS)
+        self._acks: dict[str, HistogramCell] = {}
         self._ends: dict[tuple[str, str], tuple[CounterCell, HistogramCell]] = {}
         self._missed = instruments.counter(catalogue.INTERACTION_DEADLINE_MISSED_TOTAL)
         self._unanswered = instruments.counter(catalogue.INTERACTIONS_UNANSWERED_TOTAL)
@@ -65,7 +66,10 @@ class InteractionsCollector(Collector, InteractionListener):
 
     def answered(self, receipt: Receipt, exchange: Exchange) -> None:
         """Observe the first response that Discord accepted."""
-        self._ack.labels(receipt.type).observe(exchange.sent + exchange.seconds - receipt.received, receipt.trace)
+        cell = self._acks.get(receipt.type)
+        if cell is None:
+            cell = self._acks[receipt.type] = self._ack.labels(receipt.type)
+        cell.observe(exchange.sent + exchange.seconds - receipt.received, receipt.trace)
 
     def refused(self, exchange: Exchange) -> None:
         """Count a response that Discord refused."""

@@ -305,8 +305,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         if exchange.interaction_id is None or (receipt := self.receipt_of(exchange.interaction_id)) is None:
             return
         receipt.tried = True
-        if receipt.id in self._open:
-            self._check(receipt, exchange.sent)
+        if exchange.sent > receipt.deadline or receipt.delivery is None:
+            self._check_open(receipt, exchange.sent)
         if receipt.id in self._open:
             receipt.waiting += (exchange,)
         if self.active_trace is not None:
@@ -333,7 +333,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         if receipt.answered:
             return
         if exchange.status[0] == "2":
-            self._date(receipt, late=True)
+            if receipt.delivery is None:
+                self._date(receipt, late=True)
             receipt.answered = True
             self._keep(receipt)
             for call in self.listeners.ears[_ANSWERED]:
@@ -347,6 +348,10 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._miss(receipt)
 
     # ------------------------------------------------------------------------------------- over
+
+    def _check_open(self, receipt: Receipt, now: float) -> None:
+        if receipt.id in self._open:
+            self._check(receipt, now)
 
     def _check(self, receipt: Receipt, now: float) -> None:
         """Whether the deadline of an open interaction has passed."""
