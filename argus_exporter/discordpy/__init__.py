@@ -22,8 +22,9 @@ read or replaced                                    without it
 ``CommandTree._call``                               public ``on_error`` and completions: an app command whose own
                                                     error handler raises is not seen, nor one that a check of the
                                                     tree refused
-``CommandTree._guild_commands``,                    what one guild has for itself, and menus, are not counted as
-``._context_menus``                                 registered
+``CommandTree._guild_commands``                     commands that one guild has for itself are not counted as
+                                                    registered
+``CommandTree._context_menus``                      nor are menus
 ``CommandTree._global_commands``                    a new command is known within a minute
 ``ConnectionState._guilds``                         ``Client.guilds``, which copies
 ``ConnectionState._users``                          the number of cached users is absent
