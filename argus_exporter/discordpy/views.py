@@ -10,6 +10,7 @@ and so says what it does, while the user's objects are left as they are and are 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import typing
@@ -110,14 +111,11 @@ class Course:
 
         return told
 
-    def spy(self, item: Any, patches: Patches) -> None:
-        """Note when an item that was made for this one interaction is called."""
-        failing = self.failing(item.callback)
-
-        def callback(interaction: object) -> Any:
-            return self.reaching(failing)(interaction)
-
-        patches.set(item, "callback", callback)
+    def spy(self, item: Any, interaction: object, leaving: contextlib.ExitStack) -> None:
+        """Note when an item is called for this interaction."""
+        spied: Spied = getattr(vars(item).get("callback"), "argus_exporter", None) or Spied(item)
+        spied.courses[id(interaction)] = self
+        leaving.callback(spied.leave, interaction)
 
     def failing(self, call: Call) -> Call:
         """Note what is raised where discord.py itself only logs it."""
@@ -131,6 +129,31 @@ class Course:
                 raise
 
         return called
+
+
+class Spied:
+    """A dynamic item. It is made for one interaction, or the bot keeps one for all, used many times at once.
+
+    :ivar courses: by the ``id()`` of the interaction that it is used by.
+    """
+
+    def __init__(self, item: Any) -> None:
+        self.courses: dict[int, Course] = {}
+        self._patches = Patches()
+        original, courses = item.callback, self.courses
+
+        def callback(interaction: object) -> Any:
+            course = courses.get(id(interaction))
+            return (original if course is None else course.reaching(course.failing(original)))(interaction)
+
+        callback.argus_exporter = self  # type: ignore[attr-defined]
+        self._patches.set(item, "callback", callback)
+
+    def leave(self, interaction: object) -> None:
+        """It has ended; with the last one the item is given back."""
+        self.courses.pop(id(interaction), None)
+        if not self.courses:
+            self._patches.close()
 
 
 class StandIn:
@@ -201,18 +224,16 @@ class Handlers:
 
     def _watching_dynamic(self, original: Call) -> Call:
         async def call(kind: int, factory: Any, interaction: discord.Interaction[Any], *more: Any) -> Any:
-            course, patches = Course(found=False), Patches()
+            course, leaving = Course(found=False), contextlib.ExitStack()
 
             async def from_custom_id(*arguments: Any) -> Any:
                 item = await course.failing(factory.from_custom_id)(*arguments)
-                self._interactions.view.guard("interactions", course.spy, item, patches)
+                self._interactions.view.guard("interactions", course.spy, item, interaction, leaving)
                 return item
 
             watched = StandIn(factory, {"from_custom_id": lambda _: from_custom_id})
-            try:
+            with leaving:
                 return await self._follow(course, interaction, original(kind, watched, interaction, *more))
-            finally:
-                patches.close()
 
         return call
 

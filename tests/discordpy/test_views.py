@@ -395,6 +395,44 @@ async def test_a_dynamic_item_ends_as_its_callback_does(
     assert "schedule_dynamic_item_call" not in vars(world.bot._connection._view_store)
 
 
+class Kept(discord.ui.DynamicItem[Any], template="kept"):
+    """One for all clicks, which are handled at once."""
+
+    one: typing.ClassVar[Kept | None] = None
+    held: typing.ClassVar[list[asyncio.Future[None]]] = []
+
+    def __init__(self) -> None:
+        super().__init__(discord.ui.Button(label="kept", custom_id="kept"))
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Used, item: Any, match: re.Match[str], /) -> Kept:
+        cls.one = cls.one or cls()
+        return cls.one
+
+    async def callback(self, interaction: Used) -> None:
+        self.held.append(asyncio.get_running_loop().create_future())
+        await self.held[-1]
+
+
+async def test_one_dynamic_item_for_many_clicks_at_once_is_called_once_for_each_and_given_back() -> None:
+    async with watched() as world:
+        world.bot.add_dynamic_items(Kept)
+        shown = await world.show(discord.ui.View(timeout=None).add_item(Kept()))
+        for _ in range(3):
+            await world.sim.component(shown.id, "kept")
+        await until(lambda: len(Kept.held) == 3)
+        Kept.held[0].set_result(None)
+        Kept.held[1].set_exception(ZeroDivisionError())
+        await until(lambda: len(world.ends.outcomes) == 2)
+        assert Kept.one is not None
+        assert "callback" in vars(Kept.one)
+        Kept.held[2].set_result(None)
+        await until(lambda: len(world.ends.outcomes) == 3)
+        assert [outcome for _, outcome in world.ends.outcomes] == ["ok", "bot_error", "ok"]
+        assert len(Kept.held) == 3
+        assert "callback" not in vars(Kept.one)
+
+
 async def test_a_message_that_no_longer_has_the_item_was_handled_by_nothing() -> None:
     async with watched() as world:
         world.bot.add_dynamic_items(Dynamic)
