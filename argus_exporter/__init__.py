@@ -1,7 +1,10 @@
 """Prometheus metrics for discord.py bots.
 
-``await bot.load_extension("argus_exporter")`` is all that most bots need; :func:`attach` is for a client without Cogs,
-:class:`Exporter` for a process without any.
+``await bot.load_extension("argus_exporter")`` in ``setup_hook`` is all that most bots need: the page is
+http://127.0.0.1:9191/metrics. :class:`ArgusExporter` is the Cog behind it, for settings as arguments; :func:`attach` is
+for a client without Cogs, :class:`Exporter` for a process without a client. Each of them has ``counter``, ``gauge``,
+``histogram`` and ``timed`` for metrics of your own, and ``capture_error`` for the error log. :func:`http_trace` sees
+REST requests by the public way. A setting that is not allowed raises :class:`SettingError`, whose line says what is.
 """
 
 from __future__ import annotations
