@@ -51,7 +51,7 @@ class LogsCollector(Collector):
         def factory(*arguments: Any, **named: Any) -> Any:
             record = through(*arguments, **named)
             # makeLogRecord has no level yet; what it copies was counted where it was made
-            if record.levelno is not None and record.levelno >= logging.WARNING:
+            if isinstance(record.levelno, int) and record.levelno >= logging.WARNING:
                 try:
                     self._note(record)
                 except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot

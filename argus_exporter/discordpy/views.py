@@ -113,7 +113,8 @@ class Course:
 
     def spy(self, item: Any, interaction: object, leaving: contextlib.ExitStack) -> None:
         """Note when an item is called for this interaction."""
-        spied: Spied = getattr(vars(item).get("callback"), "argus_exporter", None) or Spied(item)
+        attributes: dict[str, Any] = item.__dict__
+        spied: Spied = getattr(attributes.get("callback"), "argus_exporter", None) or Spied(item)
         spied.courses[id(interaction)] = self
         leaving.callback(spied.leave, interaction)
 

@@ -132,6 +132,12 @@ async def test_a_factory_that_the_user_sets_later_stays_and_every_record_counts_
     logging.setLogRecordFactory(logging.LogRecord)
 
 
+async def test_a_record_whose_level_is_no_number_is_made_as_ever(exporter: Exporter) -> None:
+    level: typing.Any = "WARNING"
+    assert logging.getLogger("shop").makeRecord("shop", level, "", 0, "text", (), None).levelno == "WARNING"
+    assert values(exporter.instruments, RECORDS) == {}
+
+
 async def test_what_goes_wrong_in_counting_is_counted_and_the_record_is_made(exporter: Exporter) -> None:
     record = logging.getLogger("odd").makeRecord(typing.cast("str", 5), logging.ERROR, "", 0, "x", (), None)
     assert typing.cast("object", record.name) == 5
