@@ -27,6 +27,7 @@ from multidict import CIMultiDict
 
 from argus_exporter import ArgusExporter, Settings
 from examples.discord_simulator import Simulator
+from examples.discord_simulator.interactions import age_of
 from tests.clients import ShardedBot, logged_in, values
 
 if typing.TYPE_CHECKING:
@@ -38,6 +39,8 @@ SHARDS: Final = 2
 COMMANDS: Final = 40
 """As subcommands of groups; each has a label of its own, for each exception that ends it too."""
 BATCH: Final = 200
+DEADLINE: Final = 3.0
+"""Seconds in which an interaction can be answered, at Discord."""
 LONG_AGO: Final = 61.0
 """Seconds after which nothing is known of an interaction any more."""
 
@@ -99,6 +102,8 @@ class Bot(ShardedBot):
     :ivar hanging: the tasks of handlers that wait to be cancelled.
     """
 
+    line: Line
+
     def __init__(self, commands: int = COMMANDS) -> None:
         super().__init__(shard_count=SHARDS)
         self.hanging: list[asyncio.Task[Any]] = []
@@ -112,7 +117,7 @@ class Bot(ShardedBot):
     async def setup_hook(self) -> None:
         self.add_view(Board())
         session: Any = self.http._HTTPClient__session  # type: ignore[attr-defined]
-        session._request = Line(session._request)
+        session._request = self.line = Line(session._request)
         if self.before_connecting is not None:
             await self.before_connecting()
 
@@ -214,20 +219,25 @@ class Asking(discord.ui.Modal):
 class Line:
     """Stands where aiohttp's session sends: answers responses to interactions at once, and sends all else on.
 
-    The ending is the beginning of an interaction's token.
+    An interaction's token has its ending and its type.
+
+    :ivar late: answers that were sent after their deadline, by type: the machine stood still, which is to be counted.
     """
 
     def __init__(self, original: Callable[..., Any]) -> None:
         self._original = original
         self._tried: set[str] = set()
+        self.late: Counter[str] = Counter()
 
     async def __call__(self, method: str, url: Any, **named: Any) -> Any:
         address = str(url)
         if not address.endswith("/callback"):
             return await self._original(method, url, **named)
-        await asyncio.sleep(0)
         token = address.split("/")[-2]
-        first, *later = ENDINGS[token.partition(".")[0]].statuses
+        ending, kind, number = token.split(".")
+        age = age_of(int(number))
+        await asyncio.sleep(0)
+        first, *later = ENDINGS[ending].statuses
         if later and token not in self._tried:
             self._tried.add(token)
             return Response(first)
@@ -235,6 +245,7 @@ class Line:
         status = later[-1] if later else first
         if not status:
             raise aiohttp.ServerDisconnectedError
+        self.late[kind] += status == 200 and age > DEADLINE
         return Response(status)
 
 
@@ -306,7 +317,9 @@ class Source:
             "modal": lambda: interactions.modal(name, {}, place),
         }[kind]
         payload = interactions.make(_NUMBERS.get(kind, 2), data(), place).payload
-        payload |= {"id": "<id>", "token": f"{name}.<id>"} | ({"message": message} if kind == "component" else {})
+        payload |= {"id": "<id>", "token": f"{name}.{kind}.<id>"} | (
+            {"message": message} if kind == "component" else {}
+        )
         frame = json.dumps({"op": 0, "t": "INTERACTION_CREATE", "s": "<s>", "d": payload})
         return Sort(kind, name, path, frame.replace('"<s>"', "<s>"))
 
@@ -440,7 +453,8 @@ class Soak:
         now = time.perf_counter
         self.interactions.now = lambda: now() + LONG_AGO
         self.exporter.sample()
-        wrong = differences(self.source.book, self.exporter.instruments)
+        late = {("discord_interaction_deadline_missed_total", (kind,)): n for kind, n in self.bot.line.late.items()}
+        wrong = differences(self.source.book + Counter(late), self.exporter.instruments)
         for name in NOTHING:
             left = values(self.exporter.instruments, name)
             wrong += [f"{name}{key} is {value}, not 0" for key, value in left.items()]
