@@ -27,6 +27,9 @@ from argus_exporter.settings import Settings
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["AssertionError", "TimeoutError"])
+"""A machine that stands still by itself for a moment spoils one run; a mistake spoils them all."""
+
 Run = typing.Callable[["Coroutine[Any, Any, None]"], None]
 LOGGER = "argus_exporter.watchdog"
 

@@ -23,6 +23,9 @@ from argus_exporter.collectors.watchdog import Frames, Watchdog, frames_of, writ
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["AssertionError", "TimeoutError"])
+"""A machine that stands still by itself for a moment spoils one run; a mistake spoils them all."""
+
 LOGGER = "argus_exporter.watchdog"
 STALL = 0.2
 BEAT = 0.02
