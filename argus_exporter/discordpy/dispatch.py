@@ -110,7 +110,7 @@ def may_skip(client: discord.Client, call: object) -> bool:
         and hasattr(client, "_listeners")
         and "dispatch" not in vars(client)
         and all(base in ours for base in bases if "dispatch" in vars(base))
-        and all(_is_of_discord(base.dispatch) for base in ours)
+        and all(is_of_discord(base.dispatch) for base in ours)
         and not any("__getattr__" in vars(base) for base in bases)
         and kind.__getattribute__ is object.__getattribute__
     )
@@ -121,7 +121,7 @@ def is_known_version() -> bool:
     return (discord.version_info.major, discord.version_info.minor) in KNOWN_VERSIONS
 
 
-def _is_of_discord(function: object) -> bool:
+def is_of_discord(function: object) -> bool:
     """Whether a function stands in discord.py's own source, and was not patched by somebody."""
     code = getattr(function, "__code__", None)
     own = {discord.client.__file__, commands.bot.__file__}

@@ -16,7 +16,7 @@ from examples.discord_simulator import Simulator
 from tests.clients import KINDS, PlainBot, logged_in, until
 
 if typing.TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Told(EventListener):
@@ -141,6 +141,67 @@ async def test_nobody_is_told_after_the_close_and_what_wraps_ours_stays() -> Non
         await until(lambda: handled)
         assert bot._run_event is around
         assert (told.all, cell.counts) == ([], [1, 0])
+
+
+class Own(PlainBot):
+    """Runs its listeners in a way of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[str] = []
+
+    async def _run_event(self, coro: Any, event_name: str, *args: Any, **kwargs: Any) -> None:
+        self.runs.append(event_name)
+        await super()._run_event(coro, event_name, *args, **kwargs)  # type: ignore[misc]
+
+
+async def test_a_way_of_the_users_own_to_run_listeners_is_called_through() -> None:
+    bot = Own()
+    handled = furnish(bot)
+    async with following(bot) as (_, told):
+        bot.dispatch("poke")
+        await until(lambda: len(told.all) == 2)
+        assert [each if isinstance(each, str) else each[0] for each in told.all] == ["on_poke", "on_poke"]
+    assert bot.runs == ["on_poke"]
+
+
+@pytest.mark.parametrize("make", [PlainBot, Own])
+async def test_a_listener_that_is_cancelled_is_timed_and_is_no_error(make: Callable[[], PlainBot]) -> None:
+    bot, tasks = make(), list[Any]()
+
+    @bot.listen()
+    async def on_wait() -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(3600)
+
+    async with following(bot) as (_, told):
+        bot.dispatch("wait")
+        await until(lambda: tasks)
+        tasks[0].cancel()
+        await until(tasks[0].done)
+        assert told.all == ["on_wait"]
+        assert not tasks[0].cancelled()  # discord.py takes it
+
+
+async def test_a_handler_of_errors_that_is_cancelled_ends_as_ever() -> None:
+    bot, tasks = PlainBot(), list[Any]()
+
+    @bot.event
+    async def on_error(event: str, *arguments: object) -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(3600)
+
+    @bot.listen()
+    async def on_poke() -> None:
+        raise LookupError
+
+    async with following(bot) as (_, told):
+        bot.dispatch("poke")
+        await until(lambda: tasks)
+        tasks[0].cancel()
+        await until(tasks[0].done)
+        assert not tasks[0].cancelled()
+        assert told.all[-1] == "on_poke"
 
 
 async def test_nothing_is_replaced_where_nobody_listens() -> None:
