@@ -157,7 +157,7 @@ class Own(PlainBot):
 
 async def test_a_way_of_the_users_own_to_run_listeners_is_called_through() -> None:
     bot = Own()
-    handled = furnish(bot)
+    furnish(bot)
     async with following(bot) as (_, told):
         bot.dispatch("poke")
         await until(lambda: len(told.all) == 2)
