@@ -263,8 +263,8 @@ class Settings:
         _switch,
         True,  # noqa: FBT003
         "on or off",
-        "Skip discord.py's dispatch of `socket_event_type` while nobody listens to it: the bot is faster than without "
-        "us.",
+        "Skip discord.py's dispatch of `socket_event_type` while nobody listens to it, which pays for most of what "
+        "counting costs.",
         "on",
     )
     max_commands: int = _option(
