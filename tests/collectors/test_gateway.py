@@ -405,7 +405,8 @@ async def test_an_answer_that_an_identify_has_overtaken_is_asked_for_again(late:
             exporter._view.session_start_limit = answer  # type: ignore[method-assign]
             async with logged_in(bot, sim):
                 await until(lambda: value(exporter.instruments, "discord_session_start_limit_remaining") is not None)
-                assert asked == min(late + 1, 5)
+                # the bot's own IDENTIFY may have overtaken one more
+                assert min(late + 1, 5) <= asked <= min(late + 2, 5)
                 if late == 1:
                     remaining = value(exporter.instruments, "discord_session_start_limit_remaining")
                     assert remaining == sim.gateway.budget.remaining
