@@ -12,7 +12,6 @@ from discord.ext import commands
 from argus_exporter.collectors import CLIENT_COLLECTORS
 from argus_exporter.custom import CustomMethods
 from argus_exporter.discordpy import ClientView, Patches
-from argus_exporter.discordpy.outcomes import RULES
 from argus_exporter.exporter import Exporter
 from argus_exporter.manual import ManualMethods
 
@@ -44,7 +43,7 @@ class ClientExporter(Exporter):
 
     def _see(self) -> ClientView:
         self._view = ClientView(self.client, self.note_error, short_circuit=self.settings.short_circuit)
-        self._view.commands.rules = {**RULES, **dict(self.settings.outcomes)}
+        self._view.commands.rules = self._rules
         return self._view
 
     def open(self) -> None:

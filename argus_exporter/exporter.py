@@ -34,6 +34,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argus_exporter.discordpy import ClientView
+    from argus_exporter.discordpy.outcomes import Rules
     from argus_exporter.instruments import CounterFamily, Key
 
 _KINDS_LOGGED: Final = 100
@@ -65,12 +66,12 @@ class Exporter(CustomMethods, ManualMethods):
         )
         self.ledger: Final = Ledger(self.instruments.overflow)
         self.custom = Custom(self.instruments, self.ledger)
-        rules = {**RULES, **dict(self.settings.outcomes)}
+        self._rules: Final[Rules] = {**RULES, **dict(self.settings.outcomes)}
         self.manual = Manual(
             self.custom,
             self.note_error,
             self.capture_error,
-            lambda error: outcome_of(error, rules),
+            lambda error: outcome_of(error, self._rules),
             scaled,
             self.settings.max_commands,
         )
@@ -166,7 +167,14 @@ class Exporter(CustomMethods, ManualMethods):
 
     def _make(self, kinds: Iterable[type[Collector]], client: ClientView | None = None) -> list[Collector]:
         context = Context(
-            self.instruments, self.settings, client, self.capture_error, self._loops, self.note_error, self._add
+            self.instruments,
+            self.settings,
+            client,
+            self.capture_error,
+            self._loops,
+            self.note_error,
+            self._add,
+            self._rules,
         )
         return [kind(context) for kind in kinds if kind.noun not in self.settings.disable]
 

@@ -9,11 +9,13 @@ import typing
 from typing import ClassVar, Final
 
 from argus_exporter.catalogue import OTHER
+from argus_exporter.discordpy.outcomes import RULES
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from argus_exporter.discordpy import ClientView, Loops
+    from argus_exporter.discordpy.outcomes import Rules
     from argus_exporter.instruments import CounterFamily, Instruments, Key
     from argus_exporter.settings import Settings
 
@@ -40,6 +42,7 @@ class Context:
     :param report: takes an exception of the bot's, with what is known of where it came from, to the error log.
     :param errors: takes what was caught of the collector's own, with its noun, from any thread.
     :param count: adds 1 to a series of a counter, from any thread.
+    :param rules: the outcomes by exception class, the user's own included.
     """
 
     instruments: Instruments
@@ -49,6 +52,7 @@ class Context:
     loops: Loops | None = None
     errors: Callable[[str, BaseException], None] = _tell_nobody
     count: Callable[[CounterFamily, Key], None] = _count
+    rules: Rules = dataclasses.field(default_factory=lambda: RULES)
 
 
 _ID: Final = re.compile(r"[0-9]{5}")

@@ -10,7 +10,7 @@ from argus_exporter.collectors.base import Collector, word
 from argus_exporter.collectors.tags import Tags
 from argus_exporter.collectors.unhandled import Unhandled
 from argus_exporter.discordpy import EventListener, shard_of
-from argus_exporter.discordpy.outcomes import RULES, outcome_of
+from argus_exporter.discordpy.outcomes import outcome_of
 
 if typing.TYPE_CHECKING:
     from argus_exporter.collectors.base import Context
@@ -34,7 +34,7 @@ class ErrorsCollector(Collector, EventListener):
         self._seconds = instruments.histogram(catalogue.EVENT_LISTENER_SECONDS)
         self._unhandled = instruments.counter(catalogue.UNHANDLED_ERRORS_TOTAL)
         self._suppressed = instruments.counter(catalogue.ERROR_LOG_SUPPRESSED_TOTAL)
-        self._rules = {**RULES, **dict(settings.outcomes)}
+        self._rules = context.rules
         self._hooks = Unhandled(self._unhandle, self._caught)
         self._tags: Tags | None = None
         for source in catalogue.SOURCE.values:  # at 0, so that the first of each moves rate()

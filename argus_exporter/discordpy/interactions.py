@@ -61,7 +61,8 @@ class Receipt:
     :ivar created: in epoch seconds by Discord's clock, from the id.
     :ivar trace: the id of a trace that is active in its handler, set by whoever sees it.
     :ivar delivery: seconds from creation to receipt; None while the clock skew is not known.
-    :ivar deadline: until when it can be answered, by ``time.perf_counter``; 0 while the delivery is not known.
+    :ivar deadline: until when it can be answered, by ``time.perf_counter``; the latest that may be, while the delivery
+        is not known.
     :ivar tried: whether anything tried to answer it.
     :ivar answered: whether Discord has accepted an answer.
     :ivar refused: the status of the last answer that it has not accepted; ``error`` where none came.
@@ -305,8 +306,8 @@ class Interactions(Part[InteractionListener], HttpListener):
         if exchange.interaction_id is None or (receipt := self.receipt_of(exchange.interaction_id)) is None:
             return
         receipt.tried = True
-        if exchange.sent > receipt.deadline or receipt.delivery is None:
-            self._check_open(receipt, exchange.sent)
+        if receipt.id in self._open and (receipt.delivery is None or exchange.sent > receipt.deadline):
+            self._check(receipt, exchange.sent)
         if receipt.id in self._open:
             receipt.waiting += (exchange,)
         if self.active_trace is not None:
@@ -348,10 +349,6 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._miss(receipt)
 
     # ------------------------------------------------------------------------------------- over
-
-    def _check_open(self, receipt: Receipt, now: float) -> None:
-        if receipt.id in self._open:
-            self._check(receipt, now)
 
     def _check(self, receipt: Receipt, now: float) -> None:
         """Whether the deadline of an open interaction has passed."""

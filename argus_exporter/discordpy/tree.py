@@ -51,7 +51,7 @@ class TreeCommands(InteractionListener):
         self._listener: InteractionListener = self
         self._parked = False
         self._around: Callable[..., Any] | None = None
-        self._told: weakref.WeakSet[BaseException] = weakref.WeakSet()
+        self._told: weakref.WeakValueDictionary[int, BaseException] = weakref.WeakValueDictionary()
         self._ours: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 
     def open(self, state: Any) -> None:
@@ -169,8 +169,8 @@ class TreeCommands(InteractionListener):
         """discord.py tells of a command's error, which by the public way is its end, though it may be told again."""
         if not self.degraded:
             self._commands.fail(interaction, error)
-        elif error not in self._told:
-            self._told.add(error)
+        elif self._told.get(id(error)) is not error:
+            self._told[id(error)] = error  # by its id: the user's may have no hash
             self._completed(interaction, error=error)
 
     def _completed(self, interaction: Any, *_: object, error: BaseException | None = None) -> None:

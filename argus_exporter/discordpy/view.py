@@ -127,7 +127,7 @@ class ClientView:
             )
         else:
             self._hook(state, original)
-            self.guilds.open(state)
+            self.guard("shards", self.guilds.open, state)
         for part in self.parts:  # one that opens may begin to listen to one after it
             if part.wanted:
                 self.guard(part.noun, part.open, state)

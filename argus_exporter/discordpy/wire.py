@@ -287,7 +287,7 @@ class Wire(Part[HttpListener]):
         try:
             await over.wait()
         finally:
-            self._tell_waited("global", perf_counter() - began)
+            self.tell(HttpListener.waited, "global", perf_counter() - began)
 
     def _waited(self, call: _Call) -> None:
         now, last, seconds = perf_counter(), call.last, call.seconds
@@ -301,10 +301,7 @@ class Wire(Part[HttpListener]):
         if seconds < UNHELD_SECONDS:
             self.unheld += 1
         else:
-            self._tell_waited("bucket", seconds)
-
-    def _tell_waited(self, reason: str, seconds: float) -> None:
-        self.tell(HttpListener.waited, reason, seconds)
+            self.tell(HttpListener.waited, "bucket", seconds)
 
 
 def _exchange(method: str, address: str, sent: float) -> Exchange | None:
@@ -312,8 +309,8 @@ def _exchange(method: str, address: str, sent: float) -> Exchange | None:
     if method == "POST" and address.endswith("/callback"):  # the most frequent one has a quick way
         base, _, rest = address.partition("/interactions/")
         number, _, token = rest.partition("/")
-        if base == Route.BASE and token.count("/") == 1 and number.isascii() and number.isdecimal():
-            return Exchange(method, CALLBACK, sent, api=True, interaction_id=int(number))
+        if base == Route.BASE and token.count("/") == 1 and (interaction_id := _number(number)) is not None:
+            return Exchange(method, CALLBACK, sent, api=True, interaction_id=interaction_id)
     path = path_of(address, Route.BASE)
     if path is None:
         place = place_of(address, discord.Asset.BASE)

@@ -308,3 +308,19 @@ async def test_where_the_receipt_is_not_known_a_command_lasts_from_its_call(monk
             end = await told.one()
             assert math.isfinite(end.seconds) == known
             monkeypatch.undo()
+
+
+class Hashless(app_commands.AppCommandError):
+    __hash__: Any = None
+
+
+async def test_without_a_call_to_hook_an_error_that_has_no_hash_is_told_once() -> None:
+    bot = PlainBot(tree_cls=HiddenTree)
+
+    @bot.tree.command(name="odd", description="Raises what has no hash.")
+    async def odd(interaction: Interaction) -> None:
+        raise Hashless
+
+    async with Simulator() as sim, following(bot, sim) as told:
+        await sim.slash("odd")
+        assert shape(await told.one()) == ("odd", "slash", "bot_error", "Hashless")

@@ -359,3 +359,12 @@ async def test_somebody_else_who_waits_for_the_same_goes_on_waiting_after_the_cl
 def test_shards_are_not_known_before_they_are_counted() -> None:
     view = ClientView(ShardedBot(), lambda *_: None)
     assert (view.shard_count(), list(view.shard_ids()), view.held_sockets()) == (None, [], [])
+
+
+async def test_parsers_that_are_not_as_we_know_them_do_not_reach_the_bot() -> None:
+    bot, caught = PlainBot(), list[str]()
+    bot._connection.parsers = None  # type: ignore[assignment]
+    view = ClientView(bot, lambda noun, _: caught.append(noun))
+    view.open()
+    assert caught == ["shards"]
+    await view.close()
