@@ -98,7 +98,7 @@ async def used(bot: commands.Bot | commands.AutoShardedBot, count: int, name: st
         while page.sum(name) < count:
             await asyncio.sleep(0.02)
             page = await scrape(bot)
-    return page
+    return await scrape(bot)  # a page is rendered in slices: its beginning may be older than its end
 
 
 def slash_command(name: str, callback: Any) -> Any:
