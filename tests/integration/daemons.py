@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import getpass
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import aiohttp
 from tests.integration.programs import free_port, program
 
 Values = dict[str, float]
+Ready = Callable[[], Awaitable[object]]
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +35,7 @@ async def daemon(
     try:
         async with asyncio.timeout(60):
             while not await ready():
-                assert process.returncode is None, log.read_text(errors="replace")
+                assert process.returncode is None, _said(log)
                 await asyncio.sleep(0.05)
         yield
     finally:
@@ -50,12 +52,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             return
 
 
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
 async def _run(log: Path, *command: str, **environ: str) -> None:
     with log.open("ab") as said:
         process = await asyncio.create_subprocess_exec(
             program(command[0]), *command[1:], stdout=said, stderr=said, env={**os.environ, **environ}
         )
-    assert await process.wait() == 0, log.read_text(errors="replace")
+    assert await process.wait() == 0, _said(log)
 
 
 async def fetched(url: str, **params: str) -> Any:
@@ -86,7 +92,7 @@ class Statsd:
     management: int
 
     async def ask(self, command: str) -> str:
-        """The answer of its management port to ``stats``, ``counters``, ``gauges`` or ``timers``; "" while it is away."""
+        """What its management port answers to ``stats``, ``counters``, ``gauges`` or ``timers``; "" while it is away."""
         try:
             reader, writer = await asyncio.open_connection(self.host, self.management)
         except OSError:
@@ -181,9 +187,8 @@ class Graphite:
 
     async def render(self, target: str) -> dict[str, list[float]]:
         """The values of every series that a target finds, those left out that are not there."""
-        found = await fetched(
-            f"{self.url}/render", target=target, format="json", noCache="1", **{"from": str(self.began)}
-        )
+        asked = {"target": target, "format": "json", "noCache": "1", "from": str(self.began)}
+        found = await fetched(f"{self.url}/render", **asked)
         return {each["target"]: [value for value, _ in each["datapoints"] if value is not None] for each in found or ()}
 
     async def sums(self, target: str) -> Values:
@@ -267,7 +272,7 @@ class Collectd:
     folder: Path
 
     def values(self, kind: str) -> Values:
-        """The newest value of each metric of a type of collectd's: derive (a counter so far), gauge, latency, objects."""
+        """The newest value of each metric of a type: derive (a counter so far), gauge, latency, objects."""
         files = sorted((self.folder / "csv" / "here" / "statsd").glob(f"{kind}-*"))
         return {path.name.removeprefix(f"{kind}-")[: -len("-2000-01-01")]: _newest(path) for path in files}
 
@@ -359,7 +364,7 @@ async def netdata(folder: Path) -> AsyncIterator[Netdata]:
     server = Netdata(port, f"http://127.0.0.1:{web}", folder / "error.log")
     plugins = "\n  ".join(f"{name} = no" for name in _PLUGINS.split())
     config = folder / "netdata.conf"
-    user = Path("~").expanduser().owner()
+    user = getpass.getuser()
     text = _NETDATA.format(folder=folder, web=web, port=port, user=user, plugins=plugins)
     config.write_text(text, encoding="utf-8")
 
