@@ -92,7 +92,7 @@ class Statsd:
     management: int
 
     async def ask(self, command: str) -> str:
-        """What its management port answers to ``stats``, ``counters``, ``gauges`` or ``timers``; "" while it is away."""
+        """What its management port answers to ``stats``, ``counters``, ``gauges``; "" while it is away."""
         try:
             reader, writer = await asyncio.open_connection(self.host, self.management)
         except OSError:
