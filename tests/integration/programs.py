@@ -70,42 +70,56 @@ class Prometheus:
 @contextlib.asynccontextmanager
 async def prometheus(folder: Path, targets: Mapping[str, int], *options: str) -> AsyncIterator[Prometheus]:
     """Run a Prometheus that scrapes ports of this machine every second, each as the job of its name."""
-    port = free_port()
     jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{at}"]}]} for job, at in targets.items()]
-    config = folder / "prometheus.yml"
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        program("prometheus"),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        *options,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with aiohttp.ClientSession() as http:
-            server = Prometheus(f"http://127.0.0.1:{port}", http)
-            await _ready(server, process)
-            yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+    async with configured_prometheus(folder, config, *options) as server:
+        yield server
 
 
-async def _ready(server: Prometheus, process: asyncio.subprocess.Process) -> None:
-    async def ready() -> bool:
-        assert process.returncode is None, f"prometheus ended with {process.returncode}"
+@contextlib.asynccontextmanager
+async def configured_prometheus(folder: Path, config: Any, *options: str) -> AsyncIterator[Prometheus]:
+    """Run a Prometheus that is configured so."""
+    file, port = folder / "prometheus.yml", free_port()
+    file.write_text(json.dumps(config), encoding="utf-8")
+    own = (f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}")
+    async with _ready("prometheus", port, *own, *options) as http:
+        yield Prometheus(f"http://127.0.0.1:{port}", http)
+
+
+@contextlib.asynccontextmanager
+async def alertmanager(folder: Path, config: Any) -> AsyncIterator[int]:
+    """Run an Alertmanager that is configured so; its port."""
+    file, port = folder / "alertmanager.yml", free_port()
+    file.write_text(json.dumps(config), encoding="utf-8")
+    own = (f"--config.file={file}", f"--storage.path={folder / 'alerts'}", f"--web.listen-address=127.0.0.1:{port}")
+    async with _ready("prometheus-alertmanager", port, *own, "--cluster.listen-address="):
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def _ready(name: str, port: int, *arguments: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Run a server until the end of the block, which begins when it says that it is ready."""
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(program(name), *arguments, stdout=quiet, stderr=quiet)
+
+    async def ready(http: aiohttp.ClientSession) -> bool:
+        assert process.returncode is None, f"{name} ended with {process.returncode}"
         try:
-            async with server.http.get(f"{server.url}/-/ready") as response:
+            async with http.get(f"http://127.0.0.1:{port}/-/ready") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False
 
-    async with asyncio.timeout(30):
-        while not await ready():
-            await asyncio.sleep(0.05)
+    try:
+        async with aiohttp.ClientSession() as http:
+            async with asyncio.timeout(30):
+                while not await ready(http):
+                    await asyncio.sleep(0.05)
+            yield http
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
 
 
 async def filtered(command: str, *arguments: str, text: bytes) -> tuple[int | None, bytes]:
