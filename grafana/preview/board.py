@@ -1,0 +1,237 @@
+"""A board as its JSON says: panels, queries, variables, and texts with the variables put in as Grafana does."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Json = dict[str, Any]
+
+BOARDS: Final = Path(__file__).parents[1] / "dashboards"
+ALL: Final = "$__all"
+_VARIABLE: Final = re.compile(r"\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.[^:}]+)?(?::([^}]+))?\}")
+_LEFT: Final = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+(?::\w+)?\})")
+_SPECIAL: Final = re.compile(r"[$^*{}\[\]'+?.()|]")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One query of a panel."""
+
+    ref: str
+    expr: str
+    legend: str = ""
+    instant: bool = False
+    format: str = "time_series"
+
+    @classmethod
+    def read(cls, raw: Json) -> Target:
+        """A target of either data source: Prometheus' has `expr`, Graphite's `target`."""
+        expr = raw.get("expr") or raw.get("target") or ""
+        instant = bool(raw.get("instant")) and not raw.get("range")
+        return cls(raw.get("refId", "A"), expr, raw.get("legendFormat", ""), instant, raw.get("format", "time_series"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel, wherever it stands: also in a collapsed row."""
+
+    raw: Json
+    x: int
+    y: int
+    w: int
+    h: int
+    scope: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What a repeated panel or row puts in for its variable."""
+
+    @classmethod
+    def read(cls, raw: Json) -> Panel:
+        """A panel at its place."""
+        place = raw["gridPos"]
+        return cls(raw, place["x"], place["y"], place["w"], place["h"])
+
+    @property
+    def type(self) -> str:
+        """Its kind: stat, timeseries, row ..."""
+        return str(self.raw["type"])
+
+    @property
+    def title(self) -> str:
+        """Its title, with variables as they stand."""
+        return str(self.raw.get("title", ""))
+
+    @property
+    def targets(self) -> list[Target]:
+        """Its queries, hidden ones left out."""
+        return [Target.read(one) for one in self.raw.get("targets", ()) if not one.get("hide")]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board."""
+
+    raw: Json
+
+    @classmethod
+    def load(cls, path: Path) -> Board:
+        """Read a file."""
+        return cls(json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def uid(self) -> str:
+        """What links name it by."""
+        return str(self.raw["uid"])
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        return str(self.raw["title"])
+
+    @property
+    def variables(self) -> list[Json]:
+        """Its variables, in their order: a later one may name an earlier one."""
+        return list(self.raw.get("templating", {}).get("list", ()))
+
+    @property
+    def annotations(self) -> list[tuple[str, str]]:
+        """Name and query of its annotations; the built-in one has none."""
+        found = self.raw.get("annotations", {}).get("list", ())
+        return [(one["name"], one["expr"]) for one in found if one.get("expr")]
+
+    @property
+    def datasource(self) -> str:
+        """The type of the data source that its variable asks for."""
+        return next((str(one["query"]) for one in self.variables if one["type"] == "datasource"), "prometheus")
+
+    def panels(self) -> Iterator[Panel]:
+        """Every panel with queries, those of collapsed rows too."""
+        for raw in self.raw["panels"]:
+            yield from (Panel.read(one) for one in (raw, *raw.get("panels", ())) if one.get("targets"))
+
+
+def boards(folder: Path = BOARDS) -> list[Board]:
+    """Every board of a folder."""
+    return [Board.load(path) for path in sorted(folder.glob("*.json"))]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable, resolved: what it can be, and what it is."""
+
+    name: str
+    options: tuple[str, ...]
+    chosen: tuple[str, ...]
+    several: bool = False
+    """Whether Grafana takes it for a regular expression: `multi` or `includeAll`."""
+    every: str = ""
+    """Stands for all values where all are chosen (`allValue`)."""
+
+    def text(self, how: str = "") -> str:
+        """What stands for it in a query."""
+        if self.chosen == (ALL,) and self.every:
+            return self.every
+        values = self.options if self.chosen == (ALL,) else self.chosen
+        if how == "raw" or not self.several:
+            return ",".join(values)
+        escaped = [_escaped(value) for value in values]
+        return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def _escaped(value: str) -> str:
+    return _SPECIAL.sub(r"\\\\\g<0>", value.replace("\\", "\\\\\\\\"))
+
+
+@dataclass(frozen=True)
+class View:
+    """What one looks at: a time range, and the variables' values.
+
+    :param start: epoch seconds, as is `end`.
+    :param scrape: seconds between two scrapes, as the data source's settings say.
+    :param points: how many points a panel shows at most, roughly its pixels.
+    """
+
+    start: float
+    end: float
+    scrape: float = 15.0
+    points: int = 300
+    variables: Mapping[str, Variable] = field(default_factory=dict[str, Variable])
+
+    @property
+    def step(self) -> float:
+        """Seconds between two points of a graph (`$__interval`)."""
+        return max(self.scrape, float(math.ceil((self.end - self.start) / self.points)))
+
+    @property
+    def _builtin(self) -> dict[str, str]:
+        span = self.end - self.start
+        rate = max(self.step + self.scrape, 4 * self.scrape)
+        return {
+            "__interval": f"{self.step:.0f}s",
+            "__interval_ms": f"{self.step * 1000:.0f}",
+            "__rate_interval": f"{rate:.0f}s",
+            "__range": f"{span:.0f}s",
+            "__range_s": f"{span:.0f}",
+            "__range_ms": f"{span * 1000:.0f}",
+        }
+
+    def having(self, values: Mapping[str, str]) -> View:
+        """The same with some variables set to one value each, as a repeated panel has them."""
+        known = {name: replace(self.variables[name], chosen=(value,)) for name, value in values.items()}
+        return replace(self, variables={**self.variables, **known})
+
+    def fill(self, text: str) -> str:
+        """Put the variables in; what is no variable stays."""
+        builtin = self._builtin
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1] or found[2] or found[4]
+            if name in builtin:
+                return builtin[name]
+            known = self.variables.get(name)
+            return found[0] if known is None else known.text(found[3] or found[5] or "")
+
+        return _VARIABLE.sub(value, text)
+
+    def query(self, text: str) -> str:
+        """Put the variables into a query.
+
+        :raises LookupError: if one is not known.
+        """
+        filled = self.fill(text)
+        if left := _LEFT.search(filled):
+            raise LookupError(f"{left[0]} is no variable, in {text}")
+        return filled
+
+
+def repeated(panels: Sequence[Panel], view: View) -> list[Panel]:
+    """The panels on the grid, repeated ones as often as their variable has values; what is below moves down."""
+    placed: list[Panel] = []
+    down = 0
+    for panel in sorted(panels, key=lambda one: (one.y, one.x)):
+        copies = _copies(panel, view)
+        placed += [replace(one, y=one.y + down) for one in copies]
+        down += max(one.y + one.h for one in copies) - panel.y - panel.h
+    return placed
+
+
+def _copies(panel: Panel, view: View) -> list[Panel]:
+    name = panel.raw.get("repeat")
+    known = view.variables.get(name) if name else None
+    if known is None:
+        return [panel]
+    values = known.options if known.chosen == (ALL,) else known.chosen
+    if panel.raw.get("repeatDirection") == "v":
+        return [replace(panel, y=panel.y + i * panel.h, scope={known.name: one}) for i, one in enumerate(values)]
+    across = min(len(values) or 1, panel.raw.get("maxPerRow") or 4)
+    w = 24 // across
+    return [
+        replace(panel, x=i % across * w, y=panel.y + i // across * panel.h, w=w, scope={known.name: one})
+        for i, one in enumerate(values)
+    ]

@@ -1,0 +1,119 @@
+"""Every query of every board, on a real Prometheus that has scraped real bots for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from grafana.preview.board import Board, Panel, Target, View, boards, repeated
+from grafana.preview.fleet import Fleet, Options
+from grafana.preview.prometheus import Series, resolve, variable_values
+from tests.integration.programs import program
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+WATCHED = 60.0
+"""Seconds that the bots are scraped before anything is asked."""
+
+FLEETS = {
+    "fleet": Options(shards=4, clusters=2, trouble=True),
+    "single": Options(guilds=8, rate=30, uses=4),
+}
+"""Two processes with the labels bot and cluster to which things happen, and one healthy plain Bot without labels."""
+
+UNLABELLED = {"bot", "cluster"}
+"""Variables that a single bot has no values of: it has neither label, and `.*` matches that."""
+
+GOOD_NEWS: dict[tuple[str, str], str] = {}
+"""Panels, by board and title, that are empty for the single bot, and why that is the good news."""
+
+NEVER: dict[tuple[str, str], str] = {}
+"""Panels that are empty for the fleet too, and why."""
+
+BOARDS = {board.uid: board for board in boards() if board.datasource == "prometheus"}
+PANELS = [
+    pytest.param(board, panel, id=f"{uid.removeprefix('argus-exporter-')}: {panel.title}")
+    for uid, board in BOARDS.items()
+    for panel in board.panels()
+]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A fleet and what one looks at: all of its time, and a guild that is searched for."""
+
+    fleet: Fleet
+    view: View
+
+    async def looking_at(self, board: Board, **given: str) -> View:
+        searched = {"guild_id": str(self.fleet.sim.guild_ids[3])}
+        return await resolve(board, self.fleet.server, self.view, searched | given)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched() -> AsyncIterator[dict[str, Watched]]:
+    program("prometheus")
+    async with AsyncExitStack() as stack:
+        running = {name: await stack.enter_async_context(Fleet(options)) for name, options in FLEETS.items()}
+        await asyncio.sleep(WATCHED)
+        end = time.time()
+        # what a data source with a scrape interval of 5 s shows: rates over 20 s
+        yield {name: Watched(fleet, View(end - WATCHED, end, scrape=5)) for name, fleet in running.items()}
+
+
+async def found(one: Watched, board: Board, panel: Panel, target: Target) -> list[Series]:
+    view = await one.looking_at(board)
+    copies = repeated([panel], view)
+    return [series for copy in copies for series in await one.fleet.server.ask(target, view.having(copy.scope))]
+
+
+def says_something(answer: list[Series]) -> bool:
+    return any(not math.isnan(value) for series in answer for _, value in series.points)
+
+
+@pytest.mark.parametrize("world", FLEETS)
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+async def test_a_panel_shows_something(watched: dict[str, Watched], world: str, board: Board, panel: Panel) -> None:
+    allowed = NEVER if world == "fleet" else NEVER | GOOD_NEWS
+    answers = {target.ref: await found(watched[world], board, panel, target) for target in panel.targets}
+    silent = [ref for ref, answer in answers.items() if not says_something(answer)]
+    assert silent == [] or (board.uid, panel.title) in allowed, silent
+
+
+@pytest.mark.parametrize("world", FLEETS)
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+async def test_variables_and_annotations_can_be_asked_for(
+    watched: dict[str, Watched], world: str, board: Board
+) -> None:
+    view = await watched[world].looking_at(board)
+    server = watched[world].fleet.server
+    empty = {one["name"] for one in board.variables if not await variable_values(one, server, view)}
+    assert empty == (UNLABELLED & {one["name"] for one in board.variables} if world == "single" else set())
+    for _, expr in board.annotations:
+        await server.range(view.query(expr), view.start, view.end, view.step)
+
+
+@pytest.mark.parametrize("typed", ["", "junk", "0", "017", "99999999999999999999", "-5", "1e18", " 1 "])
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+async def test_no_words_in_the_box_for_a_guild_break_a_panel(
+    watched: dict[str, Watched], board: Board, typed: str
+) -> None:
+    one = watched["fleet"]
+    view = await one.looking_at(board, guild_id=typed)
+    for panel in board.panels():
+        for target in panel.targets:
+            if "guild_id" in target.expr:
+                await one.fleet.server.ask(target, view)
+
+
+def test_what_may_be_empty_exists_and_tells_the_viewer_so() -> None:
+    panels = {(uid, panel.title): panel for uid, board in BOARDS.items() for panel in board.panels()}
+    assert [key for key in (GOOD_NEWS | NEVER) if key not in panels] == []
+    assert [key for key in GOOD_NEWS if not panels[key].raw["fieldConfig"]["defaults"].get("noValue")] == []
