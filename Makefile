@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench soak matrix constraints reference build clean
+.PHONY: help setup demo test integration lint format bench soak matrix constraints reference dashboards build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +27,14 @@ test: $(READY) ## run the tests
 integration: $(READY) ## run only the tests that need Prometheus, and fail where it is missing
 	@ARGUS_REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m integration $(ARGS)
 
-lint: $(READY) ## formatter, linter, both type checkers, import contracts, generated tables
+lint: $(READY) ## formatter, linter, both type checkers, import contracts, generated tables and dashboards
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m argus_exporter.reference --check
+	$(BIN)/python -m grafana.builder --check
 
 format: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix
@@ -41,6 +42,9 @@ format: $(READY) ## format the code and mend what can be mended
 
 reference: $(READY) ## write the generated tables in README.md anew
 	$(BIN)/python -m argus_exporter.reference
+
+dashboards: $(READY) ## build grafana/dashboards anew
+	$(BIN)/python -m grafana.builder
 
 bench: $(READY) ## measure what the exporter costs a bot
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

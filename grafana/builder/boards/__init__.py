@@ -1,0 +1,10 @@
+"""The boards, one file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.builder.boards import overview
+
+BOARDS: Final = (overview.BOARD,)
+"""In the order of the README."""
