@@ -1,0 +1,1 @@
+"""StatsD: from cells to datagrams."""
