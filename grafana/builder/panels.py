@@ -117,6 +117,55 @@ def stat(
     )
 
 
+def tiles(title: str, query: Query, *, says: str, repeat: str, height: int = 12) -> Panel:
+    """A coloured tile for each series of states, in the order of their labels, once for each value of a variable.
+
+    The range is short: only a range comes sorted, and only its last value is shown.
+    """
+    more: Json = {"timeFrom": "1m", "hideTimeOverride": True, "interval": "15s", "repeat": repeat}
+    return stat(
+        title,
+        "none",
+        query,
+        says=says,
+        width=24,
+        height=height,
+        text="value_and_name",
+        mappings=states(),
+        shape="range",
+        more=more | {"repeatDirection": "h", "maxPerRow": 4},
+    )
+
+
+def timeline(
+    title: str, query: Query, *, says: str, mappings: Sequence[Json], width: int = 12, height: int = 8
+) -> Panel:
+    """Bars of states over time, one a series."""
+    return Panel(
+        kind="state-timeline",
+        title=title,
+        says=says,
+        queries=_queries([query], "range"),
+        width=width,
+        height=height,
+        defaults={
+            "unit": "none",
+            "color": {"mode": "thresholds"},
+            "thresholds": thresholds(NO_STEPS),
+            "mappings": list(mappings),
+            "custom": {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False},
+        },
+        options={
+            "alignValue": "left",
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "mergeValues": True,
+            "rowHeight": 0.9,
+            "showValue": "never",
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+    )
+
+
 def lines(
     title: str,
     unit: str,
@@ -263,9 +312,13 @@ def table(
     height: int = 8,
     empty: str = "",
     without: Sequence[str] = (),
+    grid: tuple[str, str, str, str] | None = None,
 ) -> Panel:
-    """A table of one row per label set, the labels first; `without` are labels that are not shown."""
-    values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + at)}" for at in range(len(columns))]
+    """A table of one row per label set, the labels first.
+
+    :param without: labels that are not shown.
+    :param grid: makes a matrix of it: the field to sort by, those of rows and columns, and the cells'.
+    """
     return Panel(
         kind="table",
         title=title,
@@ -287,17 +340,24 @@ def table(
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
             "sortBy": [{"displayName": sort, "desc": True}] if sort else [],
         },
-        more={
-            "transformations": [
-                *([{"id": "merge", "options": {}}] if len(columns) > 1 else []),
-                {
-                    "id": "organize",
-                    "options": {
-                        "excludeByName": dict.fromkeys(("Time", *without), True),
-                        "indexByName": {},
-                        "renameByName": dict(zip(values, (column.name for column in columns), strict=True)),
-                    },
-                },
-            ]
-        },
+        more={"transformations": _matrix(*grid) if grid else _merge(columns, without)},
     )
+
+
+def _merge(columns: Sequence[Column], without: Sequence[str]) -> list[Json]:
+    values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + at)}" for at in range(len(columns))]
+    organize: Json = {
+        "excludeByName": dict.fromkeys(("Time", *without), True),
+        "indexByName": {},
+        "renameByName": dict(zip(values, (column.name for column in columns), strict=True)),
+    }
+    merge: list[Json] = [{"id": "merge", "options": {}}] if len(columns) > 1 else []
+    return [*merge, {"id": "organize", "options": organize}]
+
+
+def _matrix(order: str, row: str, column: str, value: str) -> list[Json]:
+    fields = {"rowField": row, "columnField": column, "valueField": value, "emptyValue": "null"}
+    return [
+        {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": order}]}},
+        {"id": "groupingToMatrix", "options": fields},
+    ]

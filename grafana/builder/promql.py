@@ -25,6 +25,13 @@ def ratio(part: str, whole: str) -> str:
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
+def leading(counter: str, by: str, count: int = 10) -> str:
+    """The rates of the few that count most in all of the shown time: the same ones at each moment, unlike topk's own."""
+    return (
+        f"sum by ({by}) (rate({counter}[*])) and topk({count}, sum by ({by}) (rate({counter}[$__range] @ end())) > 0)"
+    )
+
+
 # ---------------------------------------------------------------------------------------------- shards
 
 STATUS: Final = (
@@ -79,4 +86,4 @@ def matrix(query: str) -> str:
     query = f'label_replace({query}, "col", "$1", "_n", "..([0-4].)")'
     for ten in range(5, 10):
         query = f'label_replace({query}, "col", "{ten - 5}$1", "_n", "..{ten}(.)")'
-    return f'label_join({query}, "row", " ", "bot", "row")'
+    return f'label_replace(label_join({query}, "row", " ", "bot", "row"), "row", "$1", "row", " *(.*)")'

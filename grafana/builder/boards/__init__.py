@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.builder.boards import overview
+from grafana.builder.boards import overview, shards
 
-BOARDS: Final = (overview.BOARD,)
+BOARDS: Final = (overview.BOARD, shards.BOARD)
 """In the order of the README."""

@@ -90,8 +90,8 @@ BOARD: Final = Board(
                     "Guilds",
                     "short",
                     "sum(discord_guilds{*})",
-                    says="Guilds of all chosen processes. A sudden fall is an outage at Discord (Unavailable guilds on the "
-                    "board Shards) or a process that is gone.",
+                    says="Guilds of all chosen processes. A sudden fall is an outage at Discord (see the board Shards) or a "
+                    "process that is gone.",
                     width=3,
                     board="shards",
                 ),
@@ -298,7 +298,9 @@ BOARD: Final = Board(
                         "sum by (source) (increase(discord_unhandled_errors_total{*}[*]))",
                         "unhandled: {{source}}",
                     ),
-                    Query('sum(increase(discord_log_records_total{level=~"ERROR|CRITICAL", *}[*]))', "logged"),
+                    Query(
+                        'sum(increase(discord_log_records_total{level=~"ERROR|CRITICAL", *}[*])) or vector(0)', "logged"
+                    ),
                     says="Exceptions of event listeners, those that nothing handled, and log records at ERROR and "
                     "above. Not zero: the board Tasks & errors says where, the bot's log has the traceback.",
                     width=12,
