@@ -26,7 +26,7 @@ def ratio(part: str, whole: str) -> str:
 
 
 def leading(counter: str, by: str, count: int = 10) -> str:
-    """The rates of the few that count most in all of the shown time: the same ones at each moment, unlike topk's own."""
+    """The rates of the few that count most in the shown time: the same few at each moment, unlike topk."""
     return (
         f"sum by ({by}) (rate({counter}[*])) and topk({count}, sum by ({by}) (rate({counter}[$__range] @ end())) > 0)"
     )

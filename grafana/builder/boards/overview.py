@@ -39,8 +39,8 @@ BOARD: Final = Board(
                     "Processes up",
                     "none",
                     f"sum({OURS})",
-                    says="Processes of the bot that Prometheus reaches, of those it has seen within a day. "
-                    "At 0 the bot, its exporter or the way there is down: look at the process first.",
+                    says="Processes of the bot that Prometheus reaches, of those it has seen within a day. At 0 the "
+                    "bot, its exporter or the way there is down: look at the process first.",
                     steps=SOME_IS_GOOD,
                     width=3,
                     board="process",
@@ -59,8 +59,8 @@ BOARD: Final = Board(
                     "Shards online",
                     "none",
                     f"count({STATUS} == 3) or vector(0)",
-                    says="Shards with a working connection to the gateway. At 0 nothing reaches the bot: see the board "
-                    "Shards, then Discord's status page.",
+                    says="Shards with a working connection to the gateway. At 0 nothing reaches the bot: see the "
+                    "board Shards, then Discord's status page.",
                     steps=SOME_IS_GOOD,
                     width=3,
                     board="shards",
@@ -90,8 +90,8 @@ BOARD: Final = Board(
                     "Guilds",
                     "short",
                     "sum(discord_guilds{*})",
-                    says="Guilds of all chosen processes. A sudden fall is an outage at Discord (see the board Shards) or a "
-                    "process that is gone.",
+                    says="Guilds of all chosen processes. A sudden fall is an outage at Discord (see the board "
+                    "Shards) or a process that is gone.",
                     width=3,
                     board="shards",
                 ),
@@ -151,8 +151,8 @@ BOARD: Final = Board(
                     "Command p50",
                     "s",
                     quantile(0.5, "discord_command_duration_seconds", window="$__range"),
-                    says="Half of the commands of the shown time took less, from receipt to their end. Higher than "
-                    "it was: see which command on the board Commands.",
+                    says="Half of the commands of the shown time took less, from receipt to their end. Higher than it "
+                    "was: see which command on the board Commands.",
                     steps=rising(1, 3),
                     width=3,
                     board="commands",
@@ -162,8 +162,8 @@ BOARD: Final = Board(
                     "Command p95",
                     "s",
                     quantile(0.95, "discord_command_duration_seconds", window="$__range"),
-                    says="One command in twenty of the shown time took longer, from receipt to its end. Where it nears "
-                    "3 s, commands that do not defer miss the deadline: see which on the board Commands.",
+                    says="One command in twenty of the shown time took longer, from receipt to its end. Where it "
+                    "nears 3 s, commands that do not defer miss the deadline: see which on the board Commands.",
                     steps=rising(2, 5),
                     width=3,
                     board="commands",
@@ -217,16 +217,16 @@ BOARD: Final = Board(
                     "Interactions by type",
                     "reqps",
                     Query("sum by (type) (rate(discord_interactions_total{*}[*]))", "{{type}}"),
-                    says="Slash commands, menus, buttons, modals, autocomplete, as they arrive. All of them falling at "
-                    "once: the gateway is away, see the board Shards.",
+                    says="Slash commands, menus, buttons, modals, autocomplete, as they arrive. All of them falling "
+                    "at once: the gateway is away, see the board Shards.",
                     stacked=True,
                 ),
                 lines(
                     "Commands by outcome",
                     "reqps",
                     Query("sum by (outcome) (rate(discord_commands_total{*}[*]))", "{{outcome}}"),
-                    says="Commands as they end, prefix commands too. bot_error is a bug or a missing permission of the "
-                    "bot, discord_error is Discord; the board Commands says which command and exception.",
+                    says="Commands as they end, prefix commands too. bot_error is a bug or a missing permission of "
+                    "the bot, discord_error is Discord; the board Commands says which command and exception.",
                     stacked=True,
                     colours=(("ok", "green"), ("bot_error", "red"), ("discord_error", "orange")),
                     empty="nobody used a command in this time",

@@ -49,7 +49,8 @@ BOARD: Final = Board(
                     "Shard of the guild",
                     "none",
                     Query(f"{SHARD_OF} >= 0", "{{bot}}"),
-                    says="The shard that serves the guild whose id is in the box, in each bot. What is no id finds none.",
+                    says="The shard that serves the guild whose id is in the box, in each bot. What is no id finds "
+                    "none.",
                     width=4,
                     empty=ASKED,
                 ),
@@ -116,8 +117,9 @@ BOARD: Final = Board(
                     "All shards, 50 a line",
                     Column("Value", "none", matrix(GRID), mappings=states(signs=True)),
                     says="For more than 200 shards: the row and the column add up to the shard's number, the colours "
-                    "are those of the tiles. ! unhealthy, x offline, ^ starting, ~ resuming, - stopping, ? its process "
-                    "is gone, ★ the asked-for guild. Look for whole lines: a cluster, or one of Discord's hosts.",
+                    "are those of the tiles. ! unhealthy, x offline, ^ starting, ~ resuming, - stopping, ? its "
+                    "process is gone, ★ the asked-for guild. Look for whole lines: a cluster, or one of Discord's "
+                    "hosts.",
                     height=24,
                     grid=("_n", "row", "col", "Value"),
                 ),
@@ -191,8 +193,8 @@ BOARD: Final = Board(
                         Query(f"quantile({rank}, discord_shard_latency_seconds{{*}})", name)
                         for rank, name in ((0.5, "median"), (0.9, "p90"), (1, "worst"))
                     ),
-                    says="Heartbeat to ACK over the shards. All of them high: a busy event loop (board Process) or the "
-                    "network; only the worst: a few shards, named beside this.",
+                    says="Heartbeat to ACK over the shards. All of them high: a busy event loop (board Process) or "
+                    "the network; only the worst: a few shards, named beside this.",
                     steps=rising(0.3, 1),
                 ),
                 lines(
@@ -331,8 +333,8 @@ BOARD: Final = Board(
                     "none",
                     Query(
                         "min by (job, bot) (discord_session_start_limit_remaining{*}) - sum by (job, bot) ("
-                        'rate(discord_shard_connections_total{kind="identify", *}[30m])) * clamp_min(max by (job, bot) ('
-                        "discord_session_start_limit_reset_timestamp_seconds{*}) - time(), 0)",
+                        'rate(discord_shard_connections_total{kind="identify", *}[30m])) * clamp_min('
+                        "max by (job, bot) (discord_session_start_limit_reset_timestamp_seconds{*}) - time(), 0)",
                         "{{bot}}",
                     ),
                     says="What would be left at the reset if the pace of the last half hour stayed. Negative right "
@@ -378,8 +380,8 @@ BOARD: Final = Board(
                         "(sum by (bot, cluster) (discord_startup_guilds_expected{*}) > 0)",
                         "{{bot}} {{cluster}}",
                     ),
-                    says="Of the guilds that Discord named at the last login, those that have come. Stuck below 100 %: "
-                    "the rest is unavailable at Discord.",
+                    says="Of the guilds that Discord named at the last login, those that have come. Stuck below 100 "
+                    "%: the rest is unavailable at Discord.",
                     empty="the bot is in no guild",
                 ),
                 lines(
