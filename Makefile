@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench soak matrix constraints reference dashboards build clean
+.PHONY: help setup demo test integration lint format bench soak matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, bench, soak and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -45,6 +45,9 @@ reference: $(READY) ## write the generated tables in README.md anew
 
 dashboards: $(READY) ## build grafana/dashboards anew
 	$(BIN)/python -m grafana.builder
+
+preview: $(READY) ## draw the boards, without a Grafana, from a simulated fleet (needs Prometheus)
+	@$(BIN)/python -m grafana.preview $(ARGS)
 
 bench: $(READY) ## measure what the exporter costs a bot
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 BOARDS: Final = Path(__file__).parents[1] / "dashboards"
 ALL: Final = "$__all"
 _VARIABLE: Final = re.compile(r"\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.[^:}]+)?(?::([^}]+))?\}")
-_LEFT: Final = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+(?::\w+)?\})")
+_LEFT: Final = re.compile(r"\$\{?[A-Za-z_]\w*")
 _SPECIAL: Final = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
@@ -227,9 +227,11 @@ def _copies(panel: Panel, view: View) -> list[Panel]:
     if known is None:
         return [panel]
     values = known.options if known.chosen == (ALL,) else known.chosen
+    if not values:
+        return [panel]
     if panel.raw.get("repeatDirection") == "v":
         return [replace(panel, y=panel.y + i * panel.h, scope={known.name: one}) for i, one in enumerate(values)]
-    across = min(len(values) or 1, panel.raw.get("maxPerRow") or 4)
+    across = min(len(values), panel.raw.get("maxPerRow") or 4)
     w = 24 // across
     return [
         replace(panel, x=i % across * w, y=panel.y + i // across * panel.h, w=w, scope={known.name: one})

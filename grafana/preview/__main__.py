@@ -1,0 +1,94 @@
+"""`python -m grafana.preview`: pictures of the boards, from a simulated fleet or a Prometheus of your own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from grafana.preview.board import View, boards
+from grafana.preview.draw import look, picture
+from grafana.preview.fleet import Fleet, Options
+from grafana.preview.prometheus import Prometheus, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+PICTURES: Final = Path(__file__).parents[1] / "pictures"
+_MOST_SHARDS: Final = 64
+"""Shards that a process of the fleet has at most."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw what is asked for; the exit code is 0, or 1 where there is no Prometheus."""
+    logging.disable(logging.WARNING)
+    try:
+        asyncio.run(_draw(_parser().parse_args(argv)))
+    except FileNotFoundError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m grafana.preview", description=__doc__)
+    add = parser.add_argument
+    add("boards", nargs="*", help="words of the boards' uids, such as overview (default: all)")
+    add("--shards", type=int, default=16, help="shards of the simulated bot (default: %(default)s)")
+    add("--clusters", type=int, help="its processes; 0 is a plain bot without labels (default: by the shards)")
+    add("--minutes", type=float, default=5.0, help="how long to watch before drawing (default: %(default)s)")
+    add("--calm", action="store_true", help="let nothing go wrong")
+    add("--prometheus", metavar="URL", help="draw what this one knows, instead of a simulated fleet")
+    add("--scrape", type=float, default=2.0, help="seconds between two scrapes (default: %(default)s)")
+    add("--unfold", action="store_true", help="open collapsed rows")
+    add("--var", action="append", default=[], metavar="NAME=VALUE", help="set a variable of the boards")
+    add("--out", type=Path, default=PICTURES, help="where the pictures go (default: %(default)s)")
+    return parser
+
+
+async def _draw(given: argparse.Namespace) -> None:
+    async with _source(given) as (server, searched):
+        end = time.time()
+        view = View(end - given.minutes * 60, end, scrape=given.scrape)
+        values = searched | dict(one.split("=", 1) for one in given.var)
+        given.out.mkdir(parents=True, exist_ok=True)
+        for board in boards():
+            name = board.uid.removeprefix("argus-exporter-")
+            if board.datasource == "prometheus" and (not given.boards or name in given.boards):
+                seen = await resolve(board, server, view, values)
+                picture(board, await look(board, server, seen, unfold=given.unfold), seen).save(
+                    given.out / f"{name}.png"
+                )
+                print(given.out / f"{name}.png", flush=True)
+
+
+@contextlib.asynccontextmanager
+async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Prometheus, dict[str, str]]]:
+    """The Prometheus to ask, and a guild to search for."""
+    if given.prometheus:
+        async with aiohttp.ClientSession() as http:
+            yield Prometheus(given.prometheus, http), {}
+        return
+    clusters = given.clusters if given.clusters is not None else _clusters(given.shards)
+    options = Options(
+        given.shards, clusters, guilds=max(20, given.shards * 3), trouble=not given.calm, scrape=given.scrape
+    )
+    async with Fleet(options) as fleet:
+        print(f"{given.shards} shards are up; watching for {given.minutes:g} minutes", flush=True)
+        await asyncio.sleep(given.minutes * 60)
+        yield fleet.server, {"guild_id": str(fleet.sim.guild_ids[min(5, given.shards - 1)])}
+
+
+def _clusters(shards: int) -> int:
+    return 0 if shards == 1 else max(2, -(-shards // _MOST_SHARDS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

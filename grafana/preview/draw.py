@@ -1,0 +1,451 @@
+"""A board as a picture: every panel on its grid, from what its queries found."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from grafana.preview.board import ALL, Board, Json, Panel, View, repeated
+from grafana.preview.canvas import BORDER, FAINT, PANEL, TEXT, Box, Canvas, fitting, wide
+from grafana.preview.fields import Field, colour, formatted
+from grafana.preview.tables import Table, ordered_by, tables, transformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grafana.preview.board import Target
+    from grafana.preview.prometheus import Prometheus, Series
+
+WIDTH: Final = 1600
+_COLUMN: Final = WIDTH / 24
+_ROW: Final = 38
+_GAP: Final = 8
+_HEAD: Final = 76
+_TITLE: Final = 30
+_CELL: Final = {"sm": 30, "md": 38, "lg": 46}
+_MARK: Final = "Preview drawn from the board's JSON and real query results. This is not Grafana."
+_TIMES: Final = 5
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series of a panel, with what it is called and how it is shown."""
+
+    field: Field
+    points: tuple[tuple[float, float], ...]
+    number: int
+
+    def reduced(self, how: str) -> float:
+        """One value of all."""
+        values = [value for _, value in self.points if not math.isnan(value)] or [math.nan]
+        return _REDUCERS.get(how, _REDUCERS["lastNotNull"])(values)
+
+
+_REDUCERS: Final[dict[str, Callable[[list[float]], float]]] = {
+    "lastNotNull": lambda values: values[-1],
+    "last": lambda values: values[-1],
+    "max": max,
+    "min": min,
+    "mean": lambda values: sum(values) / len(values),
+    "sum": sum,
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A panel with what was found for it; `refused` is what the server said against a query."""
+
+    panel: Panel
+    view: View
+    answers: list[tuple[Target, list[Series]]] = field(default_factory=list[Any])
+
+    @property
+    def raw(self) -> Json:
+        """The panel's JSON."""
+        return self.panel.raw
+
+    @property
+    def options(self) -> Json:
+        """The panel's options."""
+        return self.raw.get("options") or {}
+
+    def lines(self) -> list[Line]:
+        """All series, in the order of the queries."""
+        found = [(target, series) for target, answer in self.answers for series in answer]
+        return [
+            Line(Field.of(self.raw, _name(target.legend, series), series.labels, target.ref), series.points, number)
+            for number, (target, series) in enumerate(found)
+        ]
+
+    def tables(self) -> list[Table]:
+        """All answers as tables, transformed."""
+        return transformed(tables(self.answers), self.raw.get("transformations") or ())
+
+    @property
+    def nothing(self) -> str:
+        """What stands there where nothing was found."""
+        return str(self.raw.get("fieldConfig", {}).get("defaults", {}).get("noValue") or "No data")
+
+
+def _name(legend: str, series: Series) -> str:
+    labels = {name: value for name, value in series.labels.items() if name != "__name__"}
+    if legend not in {"", "__auto"}:
+        return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found[1], ""), legend).strip()
+    if len(labels) == 1 and legend:
+        return next(iter(labels.values()))
+    shown = ", ".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"{series.labels.get('__name__', '')}{{{shown}}}" if shown else series.labels.get("__name__", "Value")
+
+
+# ------------------------------------------------------------------------------------- the board
+
+
+async def look(board: Board, server: Prometheus, view: View, *, unfold: bool = False) -> list[Shown]:
+    """Ask everything that a board asks; a row that is collapsed stays so unless it is unfolded."""
+    placed = repeated(_laid_out(board, unfold=unfold), view)
+    return [await _looked(panel, server, view.having(panel.scope)) for panel in placed]
+
+
+def _laid_out(board: Board, *, unfold: bool) -> list[Panel]:
+    """The panels as they are placed; what is in a collapsed row has places as if it were open."""
+    panels: list[Panel] = []
+    down = 0
+    for raw in board.raw["panels"]:
+        inner = [Panel.read(one) for one in raw.get("panels", ())] if unfold else []
+        outer = Panel.read(raw)
+        panels.append(_moved(outer, down))
+        panels += [_moved(one, down) for one in inner]
+        down += max((one.y + one.h - outer.y - outer.h for one in inner), default=0)
+    return panels
+
+
+def _moved(panel: Panel, down: int) -> Panel:
+    return Panel(panel.raw, panel.x, panel.y + down, panel.w, panel.h)
+
+
+async def _looked(panel: Panel, server: Prometheus, view: View) -> Shown:
+    return Shown(panel, view, [(target, await server.ask(target, view)) for target in panel.targets])
+
+
+def picture(board: Board, shown: list[Shown], view: View) -> Canvas:
+    """Draw it."""
+    rows = max(one.panel.y + one.panel.h for one in shown)
+    canvas = Canvas(WIDTH + _GAP, _HEAD + rows * _ROW + _GAP)
+    _draw_head(canvas, board, view)
+    for one in shown:
+        panel = one.panel
+        box = Box(_GAP + panel.x * _COLUMN, _HEAD + panel.y * _ROW, panel.w * _COLUMN - _GAP, panel.h * _ROW - _GAP)
+        _draw_panel(canvas, box, one)
+    return canvas
+
+
+def _draw_head(canvas: Canvas, board: Board, view: View) -> None:
+    canvas.text(_GAP, 22, board.title, 20, bold=True)
+    canvas.text(canvas.width - _GAP, 22, _MARK, 13, "#FF9830", at="right", bold=True)
+    shown = [raw for raw in board.variables if raw["type"] != "datasource" and raw.get("hide", 0) == 0]
+    words = [f"{raw.get('label') or raw['name']}: {_chosen(view, raw['name'])}" for raw in shown]
+    canvas.text(_GAP, 52, fitting("     ".join(words), 13, canvas.width), 13, FAINT)
+
+
+def _chosen(view: View, name: str) -> str:
+    return ", ".join("All" if one == ALL else one for one in view.variables[name].chosen) or "none"
+
+
+def _draw_panel(canvas: Canvas, box: Box, one: Shown) -> None:
+    title = one.view.fill(one.panel.title)
+    if one.panel.type == "row":
+        mark = "▸" if one.raw.get("collapsed") and one.raw.get("panels") else "▾"
+        canvas.text(box.x, box.y + box.h / 2, f"{mark} {title}", 15, bold=True)
+        return
+    canvas.fill(box, PANEL, BORDER)
+    canvas.text(box.x + _GAP, box.y + 15, fitting(title, 13, box.w - 2 * _GAP), 13, bold=True)
+    inner = box.inside(_GAP, _TITLE, _GAP, _GAP)
+    draw = _DRAWN[one.panel.type]
+    if one.panel.type != "text" and not any(series.points for _, answer in one.answers for series in answer):
+        canvas.text(
+            inner.x + inner.w / 2, inner.y + inner.h / 2, fitting(one.nothing, 13, inner.w), 13, FAINT, at="center"
+        )
+    else:
+        draw(canvas, inner, one)
+
+
+# ------------------------------------------------------------------------------------- tiles
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One value of a stat, gauge or bar gauge."""
+
+    field: Field
+    value: float
+    number: int
+    points: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def colour(self) -> str:
+        """The colour of its value."""
+        return self.field.colour(self.value, self.number)
+
+
+def _tiles(one: Shown) -> list[Tile]:
+    reduce = one.options.get("reduceOptions", {})
+    if reduce.get("values"):
+        return _tiles_of_rows(one)
+    how = (reduce.get("calcs") or ["lastNotNull"])[0]
+    return [Tile(line.field, line.reduced(how), line.number, line.points) for line in one.lines()]
+
+
+def _tiles_of_rows(one: Shown) -> list[Tile]:
+    """A tile for each row, called by its texts."""
+    found: list[Tile] = []
+    for table in one.tables():
+        for row in table.rows:
+            texts = {name: row[name] for name in table.columns if isinstance(row.get(name), str)}
+            value = next(row[name] for name in reversed(table.columns) if isinstance(row.get(name), float))
+            found.append(Tile(Field.of(one.raw, " ".join(texts.values()), texts, table.ref), value, len(found)))
+    return found
+
+
+def grid(box: Box, count: int) -> list[Box]:
+    """As many boxes of equal size as fill it best, as `calculateGridDimensions` of @grafana/ui finds them."""
+    side = max(_side(box.w, box.h, count), _side(box.h, box.w, count))
+    across = max(min(int((box.w + _GAP) / (side + _GAP)), count), 1)
+    down = math.ceil(count / across)
+    across = math.ceil(count / down)
+    w, h = (box.w - (across - 1) * _GAP) / across, (box.h - (down - 1) * _GAP) / down
+    return [Box(box.x + i % across * (w + _GAP), box.y + i // across * (h + _GAP), w, h) for i in range(count)]
+
+
+def _side(width: float, height: float, count: int) -> float:
+    parts = math.ceil(math.sqrt(count * width / height))
+    if math.floor(parts * height / width) * parts < count:
+        return (height - (math.ceil(parts * height / width) - 1) * _GAP) / math.ceil(parts * height / width)
+    return (width - (parts - 1) * _GAP) / parts
+
+
+def _draw_stat(canvas: Canvas, box: Box, one: Shown) -> None:
+    tiles = _tiles(one)
+    mode = one.options.get("textMode", "auto")
+    named = mode in {"value_and_name", "name"} or (mode == "auto" and len(tiles) > 1)
+    for tile, place in zip(tiles, grid(box, len(tiles)), strict=True):
+        _draw_tile(canvas, place, tile, one, named=named, valued=mode not in {"name", "none"})
+
+
+def _draw_tile(canvas: Canvas, box: Box, tile: Tile, one: Shown, *, named: bool, valued: bool) -> None:
+    filled = str(one.options.get("colorMode", "value")).startswith("background")
+    if filled:
+        canvas.fill(box, tile.colour)
+    if one.options.get("graphMode") == "area" and not filled:
+        _draw_spark(canvas, box, tile)
+    name, text = tile.field.title if named else "", tile.field.text(tile.value) if valued else ""
+    ink = "#FFFFFF" if filled else tile.colour
+    size = min(box.h * (0.45 if name and text else 0.62), 48, 1.5 * box.w / max(len(text), len(name), 3))
+    middle, x = box.y + box.h / 2, box.x + box.w / 2
+    if not (name and text):
+        canvas.text(x, middle, name or text, size, ink, at="center")
+        return
+    canvas.text(
+        x, middle - size * 0.45, fitting(name, size * 0.5, box.w), size * 0.5, ink if filled else TEXT, at="center"
+    )
+    canvas.text(x, middle + size * 0.4, text, size * 0.8, ink, at="center")
+
+
+def _draw_spark(canvas: Canvas, box: Box, tile: Tile) -> None:
+    points = [(at, value) for at, value in tile.points if not math.isnan(value)]
+    if len(points) > 1:
+        low, high = min(value for _, value in points), max(value for _, value in points)
+        first, last = points[0][0], points[-1][0]
+        ys = [box.y + box.h - (value - low) / ((high - low) or 1) * box.h * 0.4 for _, value in points]
+        canvas.line([box.x + (at - first) / (last - first) * box.w for at, _ in points], ys, tile.colour)
+
+
+def _draw_bars(canvas: Canvas, box: Box, one: Shown) -> None:
+    """Bars that lie, longest value across the box: a bar gauge, and a gauge too."""
+    tiles = _tiles(one)
+    defaults: Json = one.raw.get("fieldConfig", {}).get("defaults", {})
+    most = defaults.get("max") or max([tile.value for tile in tiles if not math.isnan(tile.value)], default=1) or 1
+    step = min(box.h / max(len(tiles), 1), 60)
+    left = min(max(wide(tile.field.title, 11) for tile in tiles) + _GAP, box.w * 0.4)
+    for number, tile in enumerate(tiles):
+        y, room = box.y + number * step, box.w - left - 80
+        canvas.text(box.x, y + step / 2, fitting(tile.field.title, 11, left), min(11, step * 0.9))
+        bar = Box(box.x + left, y + step * 0.15, room, step * 0.7)
+        canvas.fill(bar, BORDER)
+        share = 0 if math.isnan(tile.value) else min(max(tile.value / most, 0), 1)
+        canvas.fill(Box(bar.x, bar.y, room * share, bar.h), tile.colour)
+        canvas.text(bar.x + room + 4, y + step / 2, tile.field.text(tile.value), min(12, step * 0.9), tile.colour)
+
+
+# ------------------------------------------------------------------------------------- graphs
+
+
+def _time_axes(canvas: Canvas, box: Box, one: Shown) -> Any:
+    axes = canvas.axes(box)
+    axes.set_xlim(one.view.start, one.view.end)
+    between = (one.view.end - one.view.start) / _TIMES
+    ticks = [one.view.start + between * (n + 0.5) for n in range(_TIMES)]
+    axes.set_xticks(ticks, [datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S") for at in ticks])
+    return axes
+
+
+def _draw_graph(canvas: Canvas, box: Box, one: Shown) -> None:
+    lines = one.lines()
+    legend = one.options.get("legend", {}).get("showLegend", True)
+    axes = _time_axes(canvas, box.inside(62, 2, 6, 44 if legend else 20), one)
+    _draw_lines(axes, lines)
+    _scale(axes, lines[0].field)
+    if legend:
+        _draw_legend(canvas, box, lines)
+
+
+def _draw_lines(axes: Any, lines: list[Line]) -> None:
+    below: dict[float, float] = {}
+    for line in lines:
+        stacked = line.field.custom("stacking", {}).get("mode") == "normal"
+        base = [below.get(at, 0.0) if stacked else 0.0 for at, _ in line.points]
+        ats = [at for at, _ in line.points]
+        values = [value + under for (_, value), under in zip(line.points, base, strict=True)]
+        shade = line.field.colour(values[-1], line.number)
+        if line.field.custom("drawStyle") == "bars":
+            axes.bar(ats, [value for _, value in line.points], (ats[-1] - ats[0]) / len(ats) * 0.8, base, color=shade)
+        else:
+            axes.plot(
+                ats, values, color=shade, linewidth=line.field.custom("lineWidth", 1), marker="." * (len(ats) == 1)
+            )
+            axes.fill_between(ats, values, base, color=shade, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0)
+        if stacked:
+            below |= {at: value for at, value in zip(ats, values, strict=True) if not math.isnan(value)}
+
+
+def _scale(axes: Any, shown: Field) -> None:
+    low, high = axes.get_ylim()
+    axes.set_ylim(shown.config.get("min", low), shown.config.get("max", high if high > low else None))
+    if axes.get_ylim()[0] == axes.get_ylim()[1]:
+        axes.set_ylim(axes.get_ylim()[0], axes.get_ylim()[0] + 1)
+    axes.locator_params(axis="y", nbins=5)
+    axes.yaxis.set_major_formatter(_labelled(shown))
+    if shown.custom("thresholdsStyle", {}).get("mode", "off") != "off":
+        low, high = axes.get_ylim()
+        for start, shade in shown.steps:
+            if low < start < high:
+                axes.axhline(start, color=shade, linestyle="--", linewidth=1)
+
+
+def _labelled(shown: Field) -> Callable[[float, int | None], str]:
+    return lambda value, _: shown.text(float(f"{value:.3g}"))
+
+
+def _draw_legend(canvas: Canvas, box: Box, lines: list[Line]) -> None:
+    x, y = box.x + 4, box.y + box.h - 8
+    for line in lines:
+        name = fitting(line.field.title, 11, box.w / 2)
+        if x + 14 + wide(name, 11) > box.x + box.w:
+            canvas.text(x, y, "…", 11)
+            return
+        canvas.fill(Box(x, y - 2, 12, 3), line.field.colour(line.reduced("last"), line.number))
+        canvas.text(x + 16, y, name, 11)
+        x += 28 + wide(name, 11)
+
+
+def _draw_heatmap(canvas: Canvas, box: Box, one: Shown) -> None:
+    """Each bucket's own count, as Grafana takes them out of the cumulative ones."""
+    found = sorted(
+        ((float(series.labels["le"]), dict(series.points)) for _, answer in one.answers for series in answer),
+        key=lambda bucket: bucket[0],
+    )
+    ats = sorted({at for _, points in found for at in points})
+    own = [
+        [max(points.get(at, 0) - (found[n - 1][1].get(at, 0) if n else 0), 0) for at in ats]
+        for n, (_, points) in enumerate(found)
+    ]
+    axes = _time_axes(canvas, box.inside(62, 2, 6, 20), one)
+    step = one.view.step
+    axes.pcolormesh([ats[0] - step, *ats], range(len(found) + 1), own, cmap="magma")
+    unit = one.options.get("yAxis", {}).get("unit") or "short"
+    axes.set_yticks([n + 1 for n in range(len(found))], [formatted(edge, unit) for edge, _ in found])
+
+
+def _draw_states(canvas: Canvas, box: Box, one: Shown) -> None:
+    """A lane for each series, in the colours of its states."""
+    lines = one.lines()
+    axes = _time_axes(canvas, box.inside(90, 2, 6, 20), one)
+    axes.grid(visible=False)
+    for lane, line in enumerate(lines):
+        step = one.view.step
+        spans = [(at - step, step) for at, _ in line.points]
+        axes.broken_barh(spans, (lane + 0.08, 0.84), color=[line.field.colour(value) for _, value in line.points])
+    axes.set_ylim(len(lines), 0)
+    axes.set_yticks([n + 0.5 for n in range(len(lines))], [fitting(line.field.title, 11, 84) for line in lines])
+
+
+# ------------------------------------------------------------------------------------- tables, texts
+
+
+def _draw_table(canvas: Canvas, box: Box, one: Shown) -> None:
+    for table in one.tables()[:1]:
+        for by in one.options.get("sortBy", ()):
+            table = ordered_by(table, by["displayName"], falling=bool(by.get("desc")))  # noqa: PLW2901
+        _draw_rows(canvas, box, one, table)
+
+
+def _draw_rows(canvas: Canvas, box: Box, one: Shown, table: Table) -> None:
+    fields = [Field.of(one.raw, name, ref=table.ref) for name in table.columns]
+    widths = _widths(fields, box.w)
+    step = _CELL[one.options.get("cellHeight", "sm")]
+    header = one.options.get("showHeader", True)
+    room = int(box.h / step) - header
+    x = box.x
+    for shown, w in zip(fields, widths, strict=True):
+        if header:
+            canvas.text(x + 6, box.y + step / 2, fitting(shown.title, 12, w - 8), 12, "#6E9FFF", bold=True)
+        for number, row in enumerate(table.rows[:room]):
+            cell = Box(x, box.y + (number + header) * step, w, step)
+            _draw_cell(canvas, cell, shown, row.get(shown.name))
+        x += w
+    if len(table.rows) > room:
+        canvas.text(box.x + box.w, box.y + box.h, f"{len(table.rows) - room} more rows", 11, FAINT, at="right")
+
+
+def _widths(fields: list[Field], room: float) -> list[float]:
+    """The widths that are set, and the rest shared out."""
+    fixed = [shown.custom("width") for shown in fields]
+    free = max(room - sum(w or 0 for w in fixed), 0) / max(fixed.count(None), 1)
+    return [free if w is None else w for w in fixed]
+
+
+def _draw_cell(canvas: Canvas, box: Box, shown: Field, value: Any) -> None:
+    number = isinstance(value, float)
+    kind = shown.custom("cellOptions", {}).get("type", "auto")
+    text = "" if value is None else shown.text(value) if number else str(value)
+    ink = TEXT
+    if number and kind == "color-background":
+        canvas.fill(box.inside(0, 1, 1, 0), shown.colour(value))
+        ink = "#111217" if shown.colour(value) != colour("transparent") else TEXT
+    elif number and kind == "color-text":
+        ink = shown.colour(value)
+    text = fitting(text, 12, box.w - 8)
+    if number:
+        canvas.text(box.x + box.w - 6, box.y + box.h / 2, text, 12, ink, at="right")
+    else:
+        canvas.text(box.x + 6, box.y + box.h / 2, text, 12, ink)
+
+
+def _draw_text(canvas: Canvas, box: Box, one: Shown) -> None:
+    for number, line in enumerate(one.view.fill(str(one.options.get("content", ""))).splitlines()):
+        canvas.text(box.x, box.y + 10 + number * 18, fitting(line, 12, box.w), 12)
+
+
+_DRAWN: Final[dict[str, Callable[[Canvas, Box, Shown], None]]] = {
+    "stat": _draw_stat,
+    "gauge": _draw_bars,
+    "bargauge": _draw_bars,
+    "timeseries": _draw_graph,
+    "heatmap": _draw_heatmap,
+    "state-timeline": _draw_states,
+    "status-history": _draw_states,
+    "table": _draw_table,
+    "text": _draw_text,
+}

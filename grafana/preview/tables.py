@@ -1,0 +1,165 @@
+"""Answers as tables, and what a panel's transformations make of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from grafana.preview.board import Json, Target
+    from grafana.preview.prometheus import Series
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns in their order; a row has no key where it has no value. `ref` is the query's, "" after a join."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    ref: str = "A"
+
+
+def tables(answers: Iterable[tuple[Target, list[Series]]]) -> list[Table]:
+    """What the queries of a table found, one table each; the values are called by the query where there are several."""
+    given = list(answers)
+    return [_table(target, found, f"Value #{target.ref}" if len(given) > 1 else "Value") for target, found in given]
+
+
+def _table(target: Target, found: list[Series], value: str) -> Table:
+    labels = sorted({name for series in found for name in series.labels})
+    rows = [{"Time": at * 1000, **series.labels, value: number} for series in found for at, number in series.points]
+    return Table(("Time", *labels, value) if found else (), tuple(rows), target.ref)
+
+
+def transformed(given: list[Table], steps: Iterable[Json]) -> list[Table]:
+    """The tables after the panel's transformations.
+
+    :raises LookupError: if one is not known here.
+    """
+    for step in steps:
+        if not step.get("disabled"):
+            given = _STEPS[step["id"]](given, step.get("options", {}))
+    return given
+
+
+def _merge(given: list[Table], _: Json) -> list[Table]:
+    """One table; rows of different tables are one where all that they share is equal, times left out of it."""
+    columns = tuple(dict.fromkeys(name for table in given for name in table.columns))
+    merged: list[Row] = []
+    for table in given:
+        for row in table.rows:
+            into = next((one for one in merged if _fits(one, row)), None)
+            if into is None:
+                merged.append(dict(row))
+            else:
+                into.update(row)
+    return [Table(columns, tuple(merged), "")]
+
+
+def _fits(one: Row, other: Row) -> bool:
+    shared = one.keys() & other.keys() - {"Time"}
+    own = {name for name in other.keys() - one.keys() if not name.startswith("Value")}
+    return bool(shared) and not own and all(one[name] == other[name] for name in shared)
+
+
+def _join(given: list[Table], options: Json) -> list[Table]:
+    """One table by one column, as an outer join."""
+    by = options["byField"]
+    joined: dict[Any, Row] = {}
+    for table in given:
+        for row in table.rows:
+            if by in row:
+                joined.setdefault(row[by], {}).update({k: v for k, v in row.items() if k not in joined[row[by]]})
+    columns = tuple(dict.fromkeys([by, *(name for table in given for name in table.columns)]))
+    return [Table(columns, tuple(joined.values()), "")]
+
+
+def _organize(given: list[Table], options: Json) -> list[Table]:
+    """Columns left out, put in order, called otherwise."""
+    return [_renamed(_ordered(table, options), options.get("renameByName", {})) for table in given]
+
+
+def _ordered(table: Table, options: Json) -> Table:
+    out, order = options.get("excludeByName", {}), options.get("indexByName", {})
+    columns = sorted(
+        (name for name in table.columns if not out.get(name)), key=lambda name: order.get(name, len(order))
+    )
+    return Table(tuple(columns), table.rows, table.ref)
+
+
+def _renamed(table: Table, names: dict[str, str]) -> Table:
+    new = {name: names.get(name) or name for name in table.columns}
+    rows = tuple({new.get(name, name): value for name, value in row.items()} for row in table.rows)
+    return Table(tuple(new.values()), rows, table.ref)
+
+
+def _rename_by_regex(given: list[Table], options: Json) -> list[Table]:
+    pattern = re.compile(str(options["regex"]).strip("/"))
+    into = str(options["renamePattern"]).replace("$", "\\")
+    return [_renamed(table, {name: pattern.sub(into, name) for name in table.columns}) for table in given]
+
+
+def _filter(given: list[Table], options: Json) -> list[Table]:
+    """Some columns alone, by their names or a pattern."""
+    include, exclude = options.get("include", {}), options.get("exclude", {})
+
+    def kept(name: str) -> bool:
+        wanted = not include or name in include.get("names", ()) or _finds(include, name)
+        return wanted and name not in exclude.get("names", ()) and not _finds(exclude, name)
+
+    return [Table(tuple(name for name in table.columns if kept(name)), table.rows, table.ref) for table in given]
+
+
+def _finds(options: Json, name: str) -> bool:
+    return bool(options.get("pattern")) and re.search(str(options["pattern"]).strip("/"), name) is not None
+
+
+def _sort(given: list[Table], options: Json) -> list[Table]:
+    for one in options["sort"]:
+        given = [ordered_by(table, one["field"], falling=bool(one.get("desc"))) for table in given]
+    return given
+
+
+def ordered_by(table: Table, column: str, *, falling: bool) -> Table:
+    """The rows by a column; rows without it are last, words that are numbers go by their size."""
+    having = [row for row in table.rows if column in row]
+    having.sort(key=lambda row: _sortable(row[column]), reverse=falling)
+    return Table(table.columns, (*having, *(row for row in table.rows if column not in row)), table.ref)
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, str):
+        return (0, float(value), "") if value.isdecimal() else (1, 0, value)
+    return (0, float(value), "")
+
+
+def _matrix(given: list[Table], options: Json) -> list[Table]:
+    """A row for each value of one column, a column for each of another."""
+    row_of, column_of, value_of = options["rowField"], options["columnField"], options["valueField"]
+    head = f"{row_of}\\{column_of}"
+    found: dict[str, Row] = {}
+    for row in (row for table in given for row in table.rows):
+        found.setdefault(row[row_of], {head: row[row_of]})[str(row[column_of])] = row[value_of]
+    columns = tuple(dict.fromkeys(name for row in found.values() for name in row))
+    return [Table(columns, tuple(found.values()), "")]
+
+
+def _limit(given: list[Table], options: Json) -> list[Table]:
+    return [Table(table.columns, table.rows[: options["limitField"]], table.ref) for table in given]
+
+
+_STEPS: Final[dict[str, Callable[[list[Table], Json], list[Table]]]] = {
+    "merge": _merge,
+    "joinByField": _join,
+    "organize": _organize,
+    "renameByRegex": _rename_by_regex,
+    "filterFieldsByName": _filter,
+    "sortBy": _sort,
+    "groupingToMatrix": _matrix,
+    "limit": _limit,
+}
