@@ -43,6 +43,7 @@ def falling(bad: float, warn: float) -> Steps:
 
 NONE_IS_GOOD: Final[Steps] = ((None, GREEN), (1, RED))
 SOME_IS_GOOD: Final[Steps] = ((None, RED), (1, GREEN))
+COLOURED_OUTCOMES: Final = (("ok", "green"), ("bot_error", "red"), ("discord_error", "orange"))
 NO_STEPS: Final[Steps] = ((None, NEUTRAL),)
 
 
@@ -311,14 +312,8 @@ def table(
     width: int = 24,
     height: int = 8,
     empty: str = "",
-    without: Sequence[str] = (),
-    grid: tuple[str, str, str, str] | None = None,
 ) -> Panel:
-    """A table of one row per label set, the labels first.
-
-    :param without: labels that are not shown.
-    :param grid: makes a matrix of it: the field to sort by, those of rows and columns, and the cells'.
-    """
+    """A table of one row per label set, the labels first."""
     return Panel(
         kind="table",
         title=title,
@@ -340,14 +335,14 @@ def table(
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
             "sortBy": [{"displayName": sort, "desc": True}] if sort else [],
         },
-        more={"transformations": _matrix(*grid) if grid else _merge(columns, without)},
+        more={"transformations": _merge(columns)},
     )
 
 
-def _merge(columns: Sequence[Column], without: Sequence[str]) -> list[Json]:
+def _merge(columns: Sequence[Column]) -> list[Json]:
     values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + at)}" for at in range(len(columns))]
     organize: Json = {
-        "excludeByName": dict.fromkeys(("Time", *without), True),
+        "excludeByName": {"Time": True},
         "indexByName": {},
         "renameByName": dict(zip(values, (column.name for column in columns), strict=True)),
     }
@@ -355,9 +350,24 @@ def _merge(columns: Sequence[Column], without: Sequence[str]) -> list[Json]:
     return [*merge, {"id": "organize", "options": organize}]
 
 
-def _matrix(order: str, row: str, column: str, value: str) -> list[Json]:
-    fields = {"rowField": row, "columnField": column, "valueField": value, "emptyValue": "null"}
-    return [
-        {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": order}]}},
-        {"id": "groupingToMatrix", "options": fields},
-    ]
+def matrix(title: str, query: str, *, says: str, height: int) -> Panel:
+    """A narrow cell for each series of states, at its labels ``row`` and ``col``, in the order of its ``_n``.
+
+    Overrides come after transformations, when the columns have the names of the values of ``col``.
+    """
+    fields = {"rowField": "row", "columnField": "col", "valueField": "Value", "emptyValue": "null"}
+    cells: Json = {"type": "color-background", "mode": "basic"}
+    panel = table(title, Column("Value", "none", query), says=says, height=height)
+    return dataclasses.replace(
+        panel,
+        defaults=panel.defaults
+        | {"unit": "none", "mappings": states(signs=True)}
+        | {"custom": {"align": "center", "cellOptions": cells, "filterable": False, "minWidth": 24}},
+        overrides=(("row\\col", "custom.cellOptions", {"type": "auto"}), ("row\\col", "custom.width", 90)),
+        more={
+            "transformations": [
+                {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": "_n"}]}},
+                {"id": "groupingToMatrix", "options": fields},
+            ]
+        },
+    )

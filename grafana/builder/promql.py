@@ -20,9 +20,31 @@ def quantile(rank: float, histogram: str, by: str = "", where: str = "", window:
     return f"histogram_quantile({rank}, sum by ({labels}) (rate({histogram}_bucket{{{where}*}}[{window}]))) >= 0"
 
 
+def mean(histogram: str, by: str, where: str = "") -> str:
+    """The mean of a histogram in the shown time, absent where nothing was observed."""
+    total, count = (f"sum by ({by}) (rate({histogram}_{part}{{{where}*}}[$__range]))" for part in ("sum", "count"))
+    return f"{total} / ({count} > 0)"
+
+
 def ratio(part: str, whole: str) -> str:
     """A share, 0 where there is no part yet, absent where there is no whole."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
+
+
+FAULTS: Final = 'outcome=~"bot_error|discord_error"'
+"""The outcomes of commands that are not the user's."""
+
+LATE: Final = "sum(increase(discord_interaction_deadline_missed_total{*}[$window]))"
+"""Interactions without a response in time."""
+
+
+def counted(counter: str, by: str, window: str = "$__rate_interval") -> str:
+    """What was counted within a window, by labels, the first of its kind too.
+
+    A series that was born in the window came with a value that ``increase`` does not see.
+    """
+    born = f"{counter} unless {counter} offset {window}"
+    return f"round(sum by ({by}) ({born} or increase({counter}[{window}]))) > 0"
 
 
 def leading(counter: str, by: str, count: int = 10) -> str:
@@ -79,7 +101,7 @@ GRID: Final = numbered(f"(({STATUS} + on (job, bot, shard) group_left () ({MARK}
 """Each shard's state, marked where the box asks for it, in the order of the shards."""
 
 
-def matrix(query: str) -> str:
+def placed(query: str) -> str:
     """Give the labels ``row`` (00, 50, 100 …, after the bot's name) and ``col`` (0 to 49) to what has ``_n``."""
     for tens, half in (("[0-4]", "00"), ("[5-9]", "50")):
         query = f'label_replace({query}, "row", "${{1}}{half}", "_n", "(..){tens}.")'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.builder.boards import overview, shards
+from grafana.builder.boards import commands, overview, process, rest, shards, tasks
 
-BOARDS: Final = (overview.BOARD, shards.BOARD)
+BOARDS: Final = tuple(module.BOARD for module in (overview, shards, commands, rest, process, tasks))
 """In the order of the README."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import (
+    COLOURED_OUTCOMES,
     NONE_IS_GOOD,
     SOME_IS_GOOD,
     Column,
@@ -15,14 +16,11 @@ from grafana.builder.panels import (
     stat,
     table,
 )
-from grafana.builder.promql import STATUS, quantile, ratio
+from grafana.builder.promql import FAULTS, STATUS, counted, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
 OURS: Final = 'up{job=~"$job", instance=~"$instance"} and on (job, instance) last_over_time(argus_exporter_info{*}[1d])'
 """Whether Prometheus reaches the processes that were ours within a day: those that are gone have no series to ask."""
-
-FAULTS: Final = 'outcome=~"bot_error|discord_error"'
-"""The outcomes that are not the user's."""
 
 PROCESS: Final = "job, bot, cluster, instance"
 
@@ -98,12 +96,10 @@ BOARD: Final = Board(
                 stat(
                     "Uptime",
                     "s",
-                    "time() - min(process_start_time_seconds{*})",
                     "time() - max(process_start_time_seconds{*})",
-                    says="Since the start of the oldest process, and of the youngest. One that is always young "
-                    "restarts again and again: see why the last process ended on the board Shards.",
+                    says="Of the process that started last. Always short: it restarts again and again; why the last "
+                    "one ended stands on the board Shards.",
                     width=3,
-                    text="value",
                     board="process",
                 ),
                 stat(
@@ -172,12 +168,11 @@ BOARD: Final = Board(
                 stat(
                     "Rate-limit hits",
                     "short",
-                    "sum(increase(discord_http_rate_limited_total{*}[$__range]))",
+                    "round(sum(increase(discord_http_rate_limited_total{*}[$__range])))",
                     says="Responses 429 in the shown time. A few are normal; many mean a loop of requests: the board "
                     "REST says by whose limit and on which route.",
                     steps=rising(10, 100),
                     width=3,
-                    decimals=0,
                     board="rest",
                 ),
                 stat(
@@ -228,7 +223,7 @@ BOARD: Final = Board(
                     says="Commands as they end, prefix commands too. bot_error is a bug or a missing permission of "
                     "the bot, discord_error is Discord; the board Commands says which command and exception.",
                     stacked=True,
-                    colours=(("ok", "green"), ("bot_error", "red"), ("discord_error", "orange")),
+                    colours=COLOURED_OUTCOMES,
                     empty="nobody used a command in this time",
                 ),
                 lines(
@@ -270,6 +265,7 @@ BOARD: Final = Board(
                     says="One line a process. Look for the one that differs from the others: short uptime is a "
                     "restart, lag and ping together are a blocked event loop, CPU near 100 % is one core used up.",
                     sort="Loop lag p99",
+                    height=6,
                 ),
             ),
         ),
@@ -281,8 +277,7 @@ BOARD: Final = Board(
                     Column(
                         "Times",
                         "short",
-                        "topk(25, sum by (bot, command, error) (increase(discord_command_errors_total{*}[$__range]))) "
-                        "> 0",
+                        counted("discord_command_errors_total{*}", "bot, command, error", "$__range"),
                     ),
                     says="Commands and the class of the exception that ended them, in the shown time, refusals and "
                     "wrong input too. The bot's error log has the traceback; Discord's own pass by themselves.",

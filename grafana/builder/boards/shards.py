@@ -11,6 +11,7 @@ from grafana.builder.panels import (
     Column,
     falling,
     lines,
+    matrix,
     rising,
     stat,
     states,
@@ -18,7 +19,7 @@ from grafana.builder.panels import (
     tiles,
     timeline,
 )
-from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, leading, matrix
+from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, counted, leading, numbered, placed
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
 ASKED: Final = "no guild id is in the box above"
@@ -113,15 +114,14 @@ BOARD: Final = Board(
         Row(
             "Many shards",
             (
-                table(
+                matrix(
                     "All shards, 50 a line",
-                    Column("Value", "none", matrix(GRID), mappings=states(signs=True)),
+                    placed(GRID),
                     says="For more than 200 shards: the row and the column add up to the shard's number, the colours "
                     "are those of the tiles. ! unhealthy, x offline, ^ starting, ~ resuming, - stopping, ? its "
                     "process is gone, ★ the asked-for guild. Look for whole lines: a cluster, or one of Discord's "
                     "hosts.",
-                    height=24,
-                    grid=("_n", "row", "col", "Value"),
+                    height=20,
                 ),
             ),
             folded=True,
@@ -151,8 +151,10 @@ BOARD: Final = Board(
                 timeline(
                     "Worst shards",
                     Query(
-                        "max by (bot, shard) (discord_shard_status{*} and on (job, instance, shard) topk(12, increase("
-                        "discord_shard_downtime_seconds_total{*}[$__range] @ end())))",
+                        numbered(
+                            "max by (bot, shard) (discord_shard_status{*} and on (job, instance, shard) topk(12, "
+                            "increase(discord_shard_downtime_seconds_total{*}[$__range] @ end())))"
+                        ),
                         "{{bot}} {{shard}}",
                     ),
                     says="The dozen shards that were down longest in the shown time, and when. Many at the same time: "
@@ -222,7 +224,7 @@ BOARD: Final = Board(
                     "Closes by code",
                     "short",
                     Query(
-                        "sum by (code, initiator) (increase(discord_gateway_closes_total{*}[*]))",
+                        counted("discord_gateway_closes_total{*}", "code, initiator"),
                         "{{code}} {{initiator}}",
                     ),
                     says="Connections closed. 1000 and 1001 by the server are its routine; 4004 and 4010 to 4014 end "
@@ -419,6 +421,7 @@ BOARD: Final = Board(
                     says="Which process serves how many shards. All clusters of a bot must name the same number of "
                     "shards of the bot, else guilds are on two shards or on none: restart the odd one.",
                     sort="Down, of the shown time",
+                    height=6,
                 ),
             ),
         ),

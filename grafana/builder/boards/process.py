@@ -1,0 +1,173 @@
+"""The Python process, its event loop, and what it keeps in memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.builder.model import Board, Query, Row
+from grafana.builder.panels import Column, heat, lines, rising, stat, table
+from grafana.builder.promql import quantile
+from grafana.builder.variables import ANNOTATIONS, STANDARD
+
+WHO: Final = "{{bot}} {{cluster}} {{instance}}"
+NOT_HERE: Final = "this operating system does not tell"
+
+BOARD: Final = Board(
+    "process",
+    "Process & event loop",
+    "Is the event loop blocked, does the process run out of CPU, memory or files, and what fills its caches.",
+    STANDARD,
+    (
+        Row(
+            "Event loop",
+            (
+                lines(
+                    "Lag",
+                    "s",
+                    *(
+                        Query(quantile(rank, "discord_event_loop_lag_seconds"), name)
+                        for rank, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+                    ),
+                    says="How late the event loop ran a timer, four times a second. All that the bot does waits as "
+                    "long. Above 0.1 s: blocking code; its stack is in the bot's log (ARGUS_STALL_SECONDS).",
+                    steps=rising(0.1, 0.5),
+                ),
+                lines(
+                    "Lag p99 by process",
+                    "s",
+                    Query(quantile(0.99, "discord_event_loop_lag_seconds", "bot, cluster, instance"), WHO),
+                    says="One process alone: what its guilds do, or its machine. All: the code, or a release.",
+                    steps=rising(0.1, 0.5),
+                ),
+                heat(
+                    "Lag, spread",
+                    "s",
+                    "sum by (le) (increase(discord_event_loop_lag_seconds_bucket{*}[*]))",
+                    says="A thin band far above the rest is a job that blocks at intervals: a cron, a garbage "
+                    "collection, a synchronous write.",
+                ),
+                lines(
+                    "Time blocked",
+                    "percentunit",
+                    Query("rate(discord_event_loop_blocked_seconds_total{*}[*])", WHO),
+                    says="Share of the time in which the event loop stood still for half a second and more. Any: look "
+                    "in the bot's log for the stack, and move that call into a thread.",
+                    steps=rising(0.005, 0.05),
+                ),
+                lines(
+                    "Tasks",
+                    "none",
+                    Query("discord_asyncio_tasks{*}", WHO),
+                    says="Tasks that are not done. Growing day by day: tasks that wait for what never comes; give "
+                    "them a timeout.",
+                ),
+                stat(
+                    "Blocked in the shown time",
+                    "s",
+                    Query(
+                        "increase(discord_event_loop_blocked_seconds_total{*}[$__range])",
+                        WHO,
+                    ),
+                    says="Seconds that each process stood still. During 10 s of it no heartbeat is sent, and Discord "
+                    "may close the shards.",
+                    steps=rising(1, 10),
+                    width=8,
+                    height=8,
+                ),
+            ),
+        ),
+        Row(
+            "Process",
+            (
+                lines(
+                    "CPU",
+                    "percentunit",
+                    Query("rate(process_cpu_seconds_total{*}[*])", WHO),
+                    says="100 % is one core, and Python cannot use more for the event loop. Above 80 %: fewer shards "
+                    "a process.",
+                    steps=rising(0.8, 0.95),
+                ),
+                lines(
+                    "Resident memory",
+                    "bytes",
+                    Query("process_resident_memory_bytes{*}", WHO),
+                    says="What the process holds of the machine's memory. Steps are guilds joined; a slope that never "
+                    "ends is a leak: compare with the caches below.",
+                ),
+                lines(
+                    "Memory in a day",
+                    "bytes",
+                    Query("predict_linear(process_resident_memory_bytes{*}[6h], 86400)", WHO),
+                    Query("process_virtual_memory_bytes{*}", f"virtual {WHO}"),
+                    says="Resident memory tomorrow, were it to go on as in the last 6 hours (means nothing before), "
+                    "and the virtual memory. Beyond the machine's: it will be killed; find the leak, or restart.",
+                ),
+                lines(
+                    "Open files",
+                    "none",
+                    Query("process_open_fds{*}", WHO),
+                    Query("min(process_max_fds{*})", "limit"),
+                    says="Files and sockets. Growing: sessions (aiohttp) or files that are never closed. At the limit "
+                    "nothing connects any more.",
+                ),
+                lines(
+                    "Threads",
+                    "none",
+                    Query("process_threads{*}", WHO),
+                    says="Each voice connection and each shard's heartbeat is one. Growing without them: executors "
+                    "that are never shut down.",
+                ),
+                lines(
+                    "Uptime",
+                    "s",
+                    Query("time() - process_start_time_seconds{*}", WHO),
+                    says="A saw is a process that restarts: why the last one ended stands on the board Shards.",
+                ),
+            ),
+        ),
+        Row(
+            "Caches and voice",
+            (
+                lines(
+                    "Messages and users cached",
+                    "none",
+                    Query("discord_cached_messages{*}", f"messages {WHO}"),
+                    Query("discord_cached_users{*}", f"users {WHO}"),
+                    says="In discord.py's caches. Messages end at max_messages; users follow member_cache_flags and "
+                    "the guilds. Much memory with many users: cache fewer.",
+                ),
+                lines(
+                    "Views and modals",
+                    "none",
+                    Query("discord_views{*}", f"views {WHO}"),
+                    Query("discord_modals{*}", f"modals {WHO}"),
+                    says="Waiting for interactions. Views with timeout=None wait for ever: growing without end is a "
+                    "leak; make one persistent view instead of one a message.",
+                ),
+                lines(
+                    "Voice",
+                    "none",
+                    Query("sum by (bot, cluster) (discord_voice_connections{*})", "connections {{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster) (discord_voice_playing{*})", "playing {{bot}} {{cluster}}"),
+                    says="Voice clients, and those that play. Many that do not play cost a thread and CPU each: leave "
+                    "empty channels.",
+                ),
+            ),
+        ),
+        Row(
+            "Versions",
+            (
+                table(
+                    "Versions",
+                    Column(
+                        "Processes",
+                        "none",
+                        "count by (job, bot, cluster, instance, discord_py, python, exporter) (discord_bot_info{*})",
+                    ),
+                    says="What each process runs. Two versions long after a release: one process was not restarted.",
+                ),
+            ),
+        ),
+    ),
+    ANNOTATIONS,
+)
