@@ -286,9 +286,12 @@ HTTP_STATUSES: Final = (
 
 COLLECTORS: Final = (
     *("gateway", "shards", "interactions", "commands", "rest", "cache", "tasks", "voice", "loop", "process", "errors"),
-    *("logs", "exporter", "registry"),
+    *("logs", "statsd", "exporter", "registry"),
 )
 """Nouns that can stand in ``ARGUS_DISABLE`` or in the label ``collector``."""
+
+STATSD_DROPS: Final = ("buffer", "unresolved", "refused", "too_long", "closed", "error", "value")
+"""Why a sample did not go out: the transport's reasons, and values that no line can say."""
 
 EVENT: Final = closed("event", GATEWAY_EVENTS, "Discord's names of gateway dispatches")
 CODE: Final = closed("code", CLOSE_CODES, "close codes of RFC 6455 and of Discord")
@@ -314,6 +317,7 @@ LOOP: Final = Label("loop", 100, "discord.ext.tasks loops, by Cog.method or modu
 LISTENED: Final = Label("event", 100, "names of events that the bot listens to")
 SOURCE: Final = closed("source", ("task", "thread", "excepthook"), "the three hooks of Python")
 LOGGER: Final = Label("logger", 50, "top-level loggers")
+DROP: Final = closed("reason", STATSD_DROPS, "the ways in which a datagram fails")
 LEVEL: Final = closed("level", ("WARNING", "ERROR", "CRITICAL"), "logging's levels")
 
 
@@ -724,6 +728,37 @@ LOG_RECORDS_TOTAL: Final = Counter(
     "Log records at WARNING and above, by the first word of the logger's name.",
     "logs",
     (LOGGER, LEVEL),
+)
+
+# ---------------------------------------------------------------------------------------------- statsd
+
+STATSD_DATAGRAMS_TOTAL: Final = Counter(
+    "argus_exporter_statsd_datagrams_total",
+    "Datagrams for StatsD that the operating system took. Whether they arrived it does not know. These six are there "
+    "where `ARGUS_STATSD_URL` is set.",
+    "statsd",
+)
+STATSD_BYTES_TOTAL: Final = Counter("argus_exporter_statsd_bytes_total", "Bytes in those datagrams.", "statsd")
+STATSD_ERRORS_TOTAL: Final = Counter(
+    "argus_exporter_statsd_errors_total", "Failures of the network and of name resolution.", "statsd"
+)
+STATSD_DROPPED_TOTAL: Final = Counter(
+    "argus_exporter_statsd_dropped_total",
+    "Samples that did not go out: the socket's buffer was full, no address was known, nobody listened (ICMP), a line "
+    "too long for a datagram, the transport closed, another error, or nan and infinite. Counters make up for it with "
+    "the next flush, except where nobody listened.",
+    "statsd",
+    (DROP,),
+)
+STATSD_LAST_FLUSH_TIMESTAMP_SECONDS: Final = Gauge(
+    "argus_exporter_statsd_last_flush_timestamp_seconds",
+    "Last flush whose datagrams the operating system took all; absent before the first.",
+    "statsd",
+)
+STATSD_ADDRESS_AGE_SECONDS: Final = Gauge(
+    "argus_exporter_statsd_address_age_seconds",
+    "Since the StatsD server's address was last confirmed, which is tried each minute; absent while there is none.",
+    "statsd",
 )
 
 # ---------------------------------------------------------------------------------------------- exporter

@@ -15,6 +15,7 @@ import sys
 import typing
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from argus_exporter.catalogue import COLLECTORS, COMMAND, MAX_COMMANDS, OUTCOMES
 
@@ -30,7 +31,10 @@ AUTO: Final = "auto"
 UNSET: Final = "\N{EN DASH}"
 """How a default that is nothing is shown."""
 
-DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"exporter", "registry"})
+STATSD_FLAVOURS: Final = ("plain", "graphite", "dogstatsd", "influx")
+"""The ways to write labels in StatsD: :mod:`argus_exporter.statsd.encode`."""
+
+DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"statsd", "exporter", "registry"})
 """Collectors that ``ARGUS_DISABLE`` may name."""
 
 _HOST_NAME: Final = re.compile(
@@ -47,6 +51,8 @@ _SWITCH: Final[dict[str, bool]] = {
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*\Z")
 _SERVICE_LINK: Final = re.compile(r"\s*(tcp|udp|sctp)://", re.ASCII)
 _LAST_PORT: Final = 65535
+_STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?\Z")
+_DATAGRAM: Final = (256, 65507)
 _LONGEST_CONSTANT: Final = 128
 _LONGEST_SHOWN: Final = 100
 _STATE_HOMES: Final = {
@@ -129,17 +135,45 @@ def _switch(value: object) -> bool:
     return value if isinstance(value, bool) else _SWITCH[_text(value).lower()]
 
 
-def _switch_or_auto(value: object) -> bool | None:
-    return None if value is None or str(value).strip().lower() == AUTO else _switch(value)
-
-
-def _count(most: int) -> Callable[[object], int]:
+def _count(most: int, least: int = 1) -> Callable[[object], int]:
     def parse(value: object) -> int:
         count = int(_text(value))
-        _require(that=1 <= count <= most)
+        _require(that=least <= count <= most)
         return count
 
     return parse
+
+
+def _auto_or(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
+    def parse_unless_auto(value: object) -> _T | None:
+        return None if value is None or str(value).strip().lower() == AUTO else parse(value)
+
+    return parse_unless_auto
+
+
+def _statsd_url(value: object) -> str:
+    _require(that=isinstance(value, str))
+    text = str(value).strip()
+    url = urlsplit(text)
+    _require(that=text.isprintable() and not (url.query or url.fragment or url.username is not None))
+    if url.scheme == "unixgram":
+        _require(that=len(url.path) > 1 and not url.netloc and sys.platform != "win32")
+    else:
+        _require(that=url.scheme == "udp" and url.port != 0 and url.path in {"", "/"})
+        _host(unquote(url.hostname or ""))
+    return text
+
+
+def _statsd_flavour(value: object) -> str:
+    word = _text(value).lower()
+    _require(that=word in STATSD_FLAVOURS)
+    return word
+
+
+def _statsd_prefix(value: object) -> str:
+    text = _text(value)
+    _require(that=not text or (len(text) <= _LONGEST_CONSTANT and _STATSD_PREFIX.match(text) is not None))
+    return text.removesuffix(".")
 
 
 def _outcomes(value: object) -> tuple[tuple[str, str], ...]:
@@ -282,7 +316,7 @@ class Settings:
         UNSET,
     )
     exemplars: bool | None = _option(
-        _switch_or_auto,
+        _auto_or(_switch),
         AUTO,
         "auto, on or off",
         "Whether histograms carry the id of the active OpenTelemetry trace (exemplars, in OpenMetrics); `auto`: where "
@@ -328,6 +362,45 @@ class Settings:
         "seconds from 10 to 86400, or off",
         "Seconds between two questions to `/gateway/bot` for the session start limit; `off` never asks.",
         "600",
+    )
+    statsd_url: str | None = _option(
+        _or_off(_statsd_url),
+        OFF,
+        "udp://host:8125, udp://[::1]:8125, unixgram:///path/of/socket (not on Windows), or off",
+        "StatsD server to push all metrics to: `udp://host:8125`, `unixgram:///path`; with or without `/metrics`.",
+    )
+    statsd_flavour: str = _option(
+        _statsd_flavour,
+        "dogstatsd",
+        f"one of {', '.join(STATSD_FLAVOURS)}",
+        f"How labels are written: {', '.join(STATSD_FLAVOURS)}.",
+    )
+    statsd_prefix: str = _option(
+        _statsd_prefix,
+        "",
+        f"words of letters, digits, _ and - with dots between, at most {_LONGEST_CONSTANT} characters",
+        "What stands before each name in StatsD, with a dot between.",
+        UNSET,
+    )
+    statsd_interval: float = _option(
+        _seconds(0.1, 3600),
+        10.0,
+        "seconds from 0.1 to 3600",
+        "Seconds between two flushes.",
+        "10",
+    )
+    statsd_refresh: float | None = _option(
+        _or_off(_seconds(1, 86400)),
+        60.0,
+        "seconds from 1 to 86400, or off",
+        "Seconds in which a gauge that stays the same is sent again, and 0 for a counter that does; `off` never.",
+        "60",
+    )
+    statsd_max_bytes: int | None = _option(
+        _auto_or(_count(_DATAGRAM[1], _DATAGRAM[0])),
+        AUTO,
+        f"auto, or bytes from {_DATAGRAM[0]} to {_DATAGRAM[1]}",
+        "Bytes in a datagram at most; `auto`: 1432, and 8192 where the server is on this machine.",
     )
     state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field, as all the others
         _or_off(_directory),

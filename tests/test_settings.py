@@ -14,7 +14,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from argus_exporter.settings import DISABLEABLE, UNSET, SettingError, Settings, default_state_dir, variable_of
+from argus_exporter.settings import (
+    DISABLEABLE,
+    STATSD_FLAVOURS,
+    UNSET,
+    SettingError,
+    Settings,
+    default_state_dir,
+    variable_of,
+)
+from argus_exporter.statsd.encode import FLAVOURS
+from argus_exporter.statsd.transport import Transport
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 
@@ -72,6 +82,18 @@ ACCEPTED = [
     ("session_limit_interval", "off", None),
     ("session_limit_interval", "10", 10.0),
     ("session_limit_interval", "86400", 86400.0),
+    ("statsd_url", "OFF", None),
+    ("statsd_url", " udp://statsd.example:8125 ", "udp://statsd.example:8125"),
+    ("statsd_url", "udp://10.0.0.1/", "udp://10.0.0.1/"),
+    ("statsd_url", "udp://[fe80::1%25eth0]:1", "udp://[fe80::1%25eth0]:1"),
+    ("statsd_flavour", " Graphite ", "graphite"),
+    ("statsd_prefix", "bots.my-bot_1.", "bots.my-bot_1"),
+    ("statsd_interval", "0.1", 0.1),
+    ("statsd_refresh", "off", None),
+    ("statsd_refresh", "86400", 86400.0),
+    ("statsd_max_bytes", "Auto", None),
+    ("statsd_max_bytes", "256", 256),
+    ("statsd_max_bytes", "65507", 65507),
     ("state_dir", "off", None),
     ("state_dir", "/var/lib/bot", Path("/var/lib/bot")),
     ("state_dir", "relative", Path("relative")),
@@ -97,7 +119,7 @@ REFUSED = {
     "metrics_path": ["metrics", "/", "/a//b", "/a b", "/{x}", "/a?b", "/..", "/a/./b", "/a/../b", "/é", "/a\nb"],
     "bot": ["a\nb", "x" * 129, "nul\0", "\ud800", "a\x85b", "a\u2028b"],
     "cluster": ["a\tb", "x" * 129],
-    "disable": ["exporter", "registry", "gateway;loop", "everything"],
+    "disable": ["statsd", "exporter", "registry", "gateway;loop", "everything"],
     "user_registry": ["maybe", "2", "onn"],
     "short_circuit": ["", "None", "o n"],
     "max_commands": ["0", "5001", "-1", "1.5", "all"],
@@ -109,6 +131,16 @@ REFUSED = {
     "sentry_caps": ["30"],
     "sentry_user_id": ["id"],
     "session_limit_interval": ["9.9", "86401", "never", "nan"],
+    "statsd_url": [
+        *("localhost:8125", "tcp://a:8125", "udp://", "udp://:8125", "udp://a:0", "udp://a:65536", "udp://a:x"),
+        *("udp://a/b", "udp://a?b", "udp://a#b", "udp://u@a", "udp://a b", "udp://[::1", "udp://1.2.3"),
+        *("unixgram://", "unixgram:///", "unixgram://a/b", "unix:///a", "unixgram:///a\0b"),
+    ],
+    "statsd_flavour": ["datadog", "plain,influx", "-"],
+    "statsd_prefix": [".", ".a", "a..b", "a b", "a:b", "a/b", "é", "a\nb", "x" * 129],
+    "statsd_interval": ["0.09", "3601", "off", "nan"],
+    "statsd_refresh": ["0.9", "86401", "never"],
+    "statsd_max_bytes": ["255", "65508", "1e3", "off"],
     "state_dir": ["/a\0b", "~no-such-user-anywhere/x"],
 }
 ALLOWED = {
@@ -130,6 +162,12 @@ ALLOWED = {
     "sentry_caps": "on or off",
     "sentry_user_id": "on or off",
     "session_limit_interval": "seconds from 10 to 86400, or off",
+    "statsd_url": "udp://host:8125, udp://[::1]:8125, unixgram:///path/of/socket (not on Windows), or off",
+    "statsd_flavour": "one of plain, graphite, dogstatsd, influx",
+    "statsd_prefix": "words of letters, digits, _ and - with dots between, at most 128 characters",
+    "statsd_interval": "seconds from 0.1 to 3600",
+    "statsd_refresh": "seconds from 1 to 86400, or off",
+    "statsd_max_bytes": "auto, or bytes from 256 to 65507",
     "state_dir": "the path of a directory, or off",
 }
 WRONG_TYPES = {
@@ -150,6 +188,12 @@ WRONG_TYPES = {
     "sentry_caps": [None],
     "sentry_user_id": [None],
     "session_limit_interval": [True, b"60", [], float("inf")],
+    "statsd_url": [5, b"udp://a:1", True, [], ""],
+    "statsd_flavour": [None, True, b"plain", ["plain"]],
+    "statsd_prefix": [None, b"a", True, ["a"]],
+    "statsd_interval": [None, True, b"1", [1]],
+    "statsd_refresh": [True, b"60", [], float("inf")],
+    "statsd_max_bytes": [True, 512.5, b"512", []],
     "state_dir": [5, b"/tmp", True, [], ""],
 }
 
@@ -177,6 +221,12 @@ def test_the_defaults_open_nothing_to_the_network() -> None:
         sentry_caps=True,
         sentry_user_id=False,
         session_limit_interval=600.0,
+        statsd_url=None,
+        statsd_flavour="dogstatsd",
+        statsd_prefix="",
+        statsd_interval=10.0,
+        statsd_refresh=60.0,
+        statsd_max_bytes=None,
         state_dir=None,
     )
     assert defaults == Settings()
@@ -233,6 +283,11 @@ def test_an_argument_of_a_wrong_type_is_refused_in_the_same_words(name: str) -> 
         ("error_log", None, None),
         ("error_log", Path("errors.jsonl"), "errors.jsonl"),
         ("session_limit_interval", None, None),
+        ("statsd_url", None, None),
+        ("statsd_interval", 5, 5.0),
+        ("statsd_refresh", None, None),
+        ("statsd_max_bytes", None, None),
+        ("statsd_max_bytes", 512, 512),
         ("state_dir", None, None),
         ("state_dir", Path("/var/lib"), Path("/var/lib")),
     ],
@@ -337,6 +392,23 @@ def test_a_value_too_long_to_be_written_is_named_by_its_type() -> None:
         Settings(port=10**5000)
 
 
+# ------------------------------------------------------------------------------------------------ StatsD
+
+
+def test_every_url_that_is_taken_is_one_that_the_transport_takes() -> None:
+    urls = [text for name, text, meaning in ACCEPTED if name == "statsd_url" and meaning]
+    for url in [*urls, *([] if sys.platform == "win32" else ["unixgram:///run/statsd.sock"])]:
+        taken = Settings(statsd_url=url).statsd_url
+        assert taken == url.strip()
+        Transport(taken)
+
+
+def test_the_flavours_are_those_that_the_encoder_has() -> None:
+    assert tuple(FLAVOURS) == STATSD_FLAVOURS
+    for flavour in FLAVOURS:
+        assert Settings(statsd_flavour=flavour).statsd_flavour == flavour
+
+
 # ------------------------------------------------------------------------------------------------ Kubernetes
 
 
@@ -436,7 +508,7 @@ def test_settings_are_given_by_name_and_do_not_change() -> None:
 def test_the_defaults_are_shown_as_they_would_be_set() -> None:
     shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(Settings)}
     told = {name: text for name, text in shown.items() if text not in {UNSET, "the user's state directory"}}
-    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "outcomes", "state_dir"]
+    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "outcomes", "state_dir", "statsd_prefix"]
     assert Settings.load({variable_of(name): text for name, text in told.items()}) == Settings()
 
 
