@@ -45,7 +45,9 @@ EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 MOST_METRICS: Final = 500
 """So many metrics a process may declare: names that are made up at run time explode as labels do."""
 
-_OURS: Final = ("discord_", "argus_exporter_", "process_")
+OURS: Final = ("discord_", "argus_exporter_", "process_")
+"""How names begin that a bot may not give."""
+
 _CONSTANT: Final = ("bot", "cluster")
 _IDENTITIES: Final = (
     *("id", "ids", "uuid", "snowflake", "guild", "user", "username", "member", "author", "channel", "message"),
@@ -76,12 +78,31 @@ def private(value: str) -> str:
     return next((what for what, pattern in _PRIVATE if pattern.search(value)), "")
 
 
+def is_identity(label: str) -> bool:
+    """Whether a label of this name would hold identities."""
+    word = _HUMP.sub("_", label).lower()
+    return word in _IDENTITIES or word.endswith(("_id", "_ids"))
+
+
+def unfit(value: object) -> str:
+    """Why a value can be no label's, in words; "" where it can."""
+    if not isinstance(value, str | int | float):
+        return "neither text nor number"
+    if isinstance(value, int) and abs(value) >= _LEAST_ID:
+        return "an id of Discord's"
+    return private(text_of(value))
+
+
+def text_of(value: object) -> str:
+    """A value as a label has it: of an Enum that is text, what it is worth."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 # ---------------------------------------------------------------------------------------------- declarations
 
 
 def _label(metric: str, name: str, bound: object) -> Label:
-    word = _HUMP.sub("_", name).lower()
-    if word in _IDENTITIES or word.endswith(("_id", "_ids")):
+    if is_identity(name):
         _refuse(metric, f"label {name!r} would hold identities; a label is a kind of thing, such as a shop's item")
     if name in _CONSTANT:
         _refuse(metric, f"label {name!r} is the setting ARGUS_{name.upper()}; take another name")
@@ -104,8 +125,8 @@ def _declared(kind: Callable[..., R], name: str, documentation: str, labels: obj
 
     :raises ValueError: if it is not allowed, in one line that says what is.
     """
-    if name.startswith(_OURS):
-        _refuse(name, f"names that begin with {', '.join(_OURS)} are taken; begin with your bot's name")
+    if name.startswith(OURS):
+        _refuse(name, f"names that begin with {', '.join(OURS)} are taken; begin with your bot's name")
     if _SNOWFLAKE.search(name):
         _refuse(name, "has an id in its name; one metric with a label of few values does it")
     if labels is not None and not isinstance(labels, Mapping):
@@ -383,14 +404,10 @@ class Custom:
         return tuple(self._admit(family.metric.name, *each) for each in zip(names, values, strict=True))
 
     def _admit(self, metric: str, label: str, value: object) -> str:
-        if not isinstance(value, str | int | float):
-            return self._fold(metric, label, "neither text nor number")
-        if isinstance(value, int) and abs(value) >= _LEAST_ID:
-            return self._fold(metric, label, "an id of Discord's")
-        text = str.__str__(value) if isinstance(value, str) else str(value)  # of an Enum, what it is worth
-        return self._fold(metric, label, why) if (why := private(text)) else text
+        return self.fold(metric, label, why) if (why := unfit(value)) else text_of(value)
 
-    def _fold(self, metric: str, label: str, why: str) -> str:
+    def fold(self, metric: str, label: str, why: str) -> str:
+        """Count a label's value as ``other``, which is returned; log the first of its kind."""
         self.ledger.write(self.instruments.overflow, (metric,), CounterCell.inc)
         if self._is_new(metric, f"{label}: {why}"):
             _log.error(
