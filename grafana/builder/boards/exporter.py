@@ -1,0 +1,194 @@
+"""The exporter itself: whether its numbers can be trusted, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.builder.model import Board, Query, Row
+from grafana.builder.panels import NONE_IS_GOOD, Column, lines, rising, stat, table
+from grafana.builder.promql import counted
+from grafana.builder.variables import ANNOTATIONS, STANDARD
+
+WHO: Final = "{{bot}} {{cluster}} {{instance}}"
+OURS: Final = "and on (job, instance) argus_exporter_info{*}"
+NO_PUSH: Final = "the bot pushes no StatsD (ARGUS_STATSD_URL)"
+
+BOARD: Final = Board(
+    "exporter",
+    "Exporter",
+    "Whether the numbers on the other boards can be trusted, what the exporter costs, and its push by StatsD.",
+    STANDARD,
+    (
+        Row(
+            "Trust",
+            (
+                stat(
+                    "Collectors not up",
+                    "none",
+                    "count(argus_exporter_collector_up{*} == 0) or vector(0)",
+                    says="Collectors that fell back to less, could not start or fail. The bot's log has the reason "
+                    "once; the table names them.",
+                    steps=NONE_IS_GOOD,
+                ),
+                stat(
+                    "Errors inside",
+                    "short",
+                    "round(sum(increase(argus_exporter_collector_errors_total{*}[$__range]))) or vector(0)",
+                    says="Exceptions of the exporter itself in the shown time; the bot did not notice. Please report "
+                    "them with the log's traceback.",
+                    steps=NONE_IS_GOOD,
+                ),
+                stat(
+                    "Not recorded",
+                    "short",
+                    "round(sum(increase(argus_exporter_left_out_total{*}[$__range]))) or vector(0)",
+                    says="What the bot recorded in its own metrics that could not be counted: no number, a negative "
+                    "amount. The bot's log names the metric once.",
+                    steps=NONE_IS_GOOD,
+                ),
+                stat(
+                    "Folded into other",
+                    "short",
+                    "round(sum(increase(argus_exporter_label_overflow_total{*}[$__range]))) or vector(0)",
+                    says="Label values beyond their bound. Where it is commands: raise ARGUS_MAX_COMMANDS; a metric "
+                    "of your own: a label that is no kind of thing.",
+                    steps=rising(1, 1000),
+                ),
+                stat(
+                    "Series",
+                    "short",
+                    "sum(argus_exporter_series{*})",
+                    says="What Prometheus stores for the chosen processes. Growing for ever: a metric of your own "
+                    "with ever new labels.",
+                ),
+                stat(
+                    "Scrapes a minute",
+                    "none",
+                    "60 * sum(rate(argus_exporter_scrapes_total{*}[$__rate_interval]))",
+                    says="Pages served. More than your Prometheus asks for: somebody else scrapes too; none: this "
+                    "comes by another way.",
+                    decimals=1,
+                ),
+                table(
+                    "Collectors",
+                    Column("Up", "none", "min by (bot, cluster, instance, collector) (argus_exporter_collector_up{*})"),
+                    Column(
+                        "Sample",
+                        "s",
+                        "max by (bot, cluster, instance, collector) (argus_exporter_sample_seconds{*})",
+                        rising(0.005, 0.05),
+                    ),
+                    Column(
+                        "Errors",
+                        "short",
+                        "round(sum by (bot, cluster, instance, collector) "
+                        "(increase(argus_exporter_collector_errors_total{*}[$__range])))",
+                        NONE_IS_GOOD,
+                    ),
+                    says="Each collector: 0 in Up is a noun whose metrics are missing or partial; Sample is what it "
+                    "takes of the event loop at each scrape.",
+                    sort="Sample",
+                    width=12,
+                    height=10,
+                ),
+                table(
+                    "Overflow and left out, by metric",
+                    Column(
+                        "Times",
+                        "short",
+                        counted("argus_exporter_label_overflow_total{*}", "metric", "$__range")
+                        + " or "
+                        + counted("argus_exporter_left_out_total{*}", "metric", "$__range"),
+                    ),
+                    says="In the shown time. The metric tells which label to look at: README, Metrics, has the bounds.",
+                    sort="Times",
+                    width=12,
+                    height=10,
+                    empty="nothing was folded or left out",
+                ),
+            ),
+        ),
+        Row(
+            "Cost",
+            (
+                lines(
+                    "Scrape, as Prometheus sees it",
+                    "s",
+                    Query(f"scrape_duration_seconds {OURS}", WHO),
+                    says="From asking to the end of the page, network included. Beyond 5 s the scrape is near its "
+                    "timeout: a blocked event loop, or too many series.",
+                    steps=rising(1, 5),
+                ),
+                lines(
+                    "Rendering",
+                    "s",
+                    Query("argus_exporter_render_seconds{*}", WHO),
+                    says="What a page takes of the event loop in all; it is given back about every millisecond. Above "
+                    "0.05 s: fewer series.",
+                    steps=rising(0.05, 0.25),
+                ),
+                lines(
+                    "Samples a scrape",
+                    "short",
+                    Query(f"scrape_samples_scraped {OURS}", WHO),
+                    says="All on the page, what the bot itself has on prometheus_client's registry too. A jump is a "
+                    "release or an explosion of labels.",
+                ),
+            ),
+        ),
+        Row(
+            "Push by StatsD",
+            (
+                stat(
+                    "Last push ago",
+                    "s",
+                    Query("time() - argus_exporter_statsd_last_flush_timestamp_seconds{*}", WHO),
+                    says="Since the last flush that left the process. Much more than ARGUS_STATSD_INTERVAL: the "
+                    "receiver's name does not resolve, or the event loop is blocked.",
+                    steps=rising(30, 300),
+                    width=6,
+                    height=8,
+                    empty=NO_PUSH,
+                ),
+                lines(
+                    "Sent",
+                    "cps",
+                    Query(
+                        "sum by (bot, cluster) (rate(argus_exporter_statsd_datagrams_total{*}[*]))",
+                        "datagrams {{bot}} {{cluster}}",
+                    ),
+                    Query(
+                        "sum by (bot, cluster) (rate(argus_exporter_statsd_errors_total{*}[*]))",
+                        "errors {{bot}} {{cluster}}",
+                    ),
+                    says="Datagrams, and those that the system refused. Whether they arrived nobody knows: compare "
+                    "with what the receiver counts.",
+                    width=6,
+                    empty=NO_PUSH,
+                ),
+                lines(
+                    "Bytes",
+                    "Bps",
+                    Query(
+                        "sum by (bot, cluster) (rate(argus_exporter_statsd_bytes_total{*}[*]))", "{{bot}} {{cluster}}"
+                    ),
+                    says="What goes over the network. Large: fewer series, or a longer ARGUS_STATSD_INTERVAL.",
+                    width=6,
+                    empty=NO_PUSH,
+                ),
+                lines(
+                    "Dropped",
+                    "short",
+                    Query("sum by (reason) (increase(argus_exporter_statsd_dropped_total{*}[*]))", "{{reason}}"),
+                    Query("max(argus_exporter_statsd_address_age_seconds{*})", "age of the address, in seconds"),
+                    says="What was given up, by reason, and how old the receiver's address is. Dropped: the receiver "
+                    "or the network is away; an address that only ages: DNS does not answer.",
+                    width=6,
+                    empty=NO_PUSH,
+                ),
+            ),
+            folded=True,
+        ),
+    ),
+    ANNOTATIONS,
+)
