@@ -1,0 +1,1 @@
+"""Incidents, real alerts for them, and a table that says which."""
