@@ -30,6 +30,7 @@ NEWEST = "2.7"
 LEFT_OUT = (
     "tests/benchmarks",
     "tests/examples",
+    "tests/grafana",
     "tests/integration",
     "tests/simulator",
     "tests/test_house.py",

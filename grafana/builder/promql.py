@@ -6,6 +6,9 @@ from typing import Final
 
 FILTERED: Final = ("job", "bot", "cluster", "instance")
 
+WHO: Final = "{{bot}} {{cluster}} {{instance}}"
+"""A process in a legend: bots of one process have only the last."""
+
 _FILTERS: Final = ", ".join(f'{name}=~"${name}"' for name in FILTERED)
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from grafana.builder.model import Board, Json, Panel, Query, Row
 from grafana.builder.panels import lines
-from grafana.builder.promql import quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
 OTHERS: Final = "(discord|argus_exporter|process|python|scrape)_.+|up|ALERTS.*|.+:.+"
@@ -39,11 +38,12 @@ def _repeated(variable: str, panel: Panel) -> Panel:
 
 
 def _quantiles(variable: str, unit: str) -> Panel:
+    buckets = f'{{__name__=~"${{{variable}}}_bucket", *}}'
     panel = lines(
         f"${variable}",
         unit,
         *(
-            Query(quantile(rank, f"${{{variable}}}"), name)
+            Query(f"histogram_quantile({rank}, sum by (le) (rate({buckets}[*]))) >= 0", name)
             for rank, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
         ),
         says="Quantiles of a histogram that the bot's code declares, over all its labels. What is bad the code knows: "

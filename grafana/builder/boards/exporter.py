@@ -6,10 +6,9 @@ from typing import Final
 
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import NONE_IS_GOOD, Column, lines, rising, stat, table
-from grafana.builder.promql import counted
+from grafana.builder.promql import WHO, counted
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
-WHO: Final = "{{bot}} {{cluster}} {{instance}}"
 OURS: Final = "and on (job, instance) argus_exporter_info{*}"
 NO_PUSH: Final = "the bot pushes no StatsD (ARGUS_STATSD_URL)"
 
@@ -154,12 +153,12 @@ BOARD: Final = Board(
                     "Sent",
                     "cps",
                     Query(
-                        "sum by (bot, cluster) (rate(argus_exporter_statsd_datagrams_total{*}[*]))",
-                        "datagrams {{bot}} {{cluster}}",
+                        "sum by (bot, cluster, instance) (rate(argus_exporter_statsd_datagrams_total{*}[*]))",
+                        f"datagrams {WHO}",
                     ),
                     Query(
-                        "sum by (bot, cluster) (rate(argus_exporter_statsd_errors_total{*}[*]))",
-                        "errors {{bot}} {{cluster}}",
+                        "sum by (bot, cluster, instance) (rate(argus_exporter_statsd_errors_total{*}[*]))",
+                        f"errors {WHO}",
                     ),
                     says="Datagrams, and those that the system refused. Whether they arrived nobody knows: compare "
                     "with what the receiver counts.",
@@ -169,9 +168,7 @@ BOARD: Final = Board(
                 lines(
                     "Bytes",
                     "Bps",
-                    Query(
-                        "sum by (bot, cluster) (rate(argus_exporter_statsd_bytes_total{*}[*]))", "{{bot}} {{cluster}}"
-                    ),
+                    Query("sum by (bot, cluster, instance) (rate(argus_exporter_statsd_bytes_total{*}[*]))", WHO),
                     says="What goes over the network. Large: fewer series, or a longer ARGUS_STATSD_INTERVAL.",
                     width=6,
                     empty=NO_PUSH,

@@ -16,7 +16,7 @@ from grafana.builder.panels import (
     stat,
     table,
 )
-from grafana.builder.promql import FAULTS, STATUS, counted, quantile, ratio
+from grafana.builder.promql import FAULTS, STATUS, WHO, counted, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
 OURS: Final = 'up{job=~"$job", instance=~"$instance"} and on (job, instance) last_over_time(argus_exporter_info{*}[1d])'
@@ -308,9 +308,9 @@ BOARD: Final = Board(
                 lines(
                     "Guilds",
                     "short",
-                    Query("sum by (bot, cluster) (discord_guilds{*})", "guilds {{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_guilds{*})", f"guilds {WHO}"),
                     Query(
-                        "sum by (bot, cluster) (discord_shard_guilds_unavailable{*})", "unavailable {{bot}} {{cluster}}"
+                        "sum by (bot, cluster, instance) (discord_shard_guilds_unavailable{*})", f"unavailable {WHO}"
                     ),
                     says="Guilds of each process, and those of them that Discord says are unavailable. Unavailable "
                     "ones that stay are an outage at Discord: its status page, and waiting.",
@@ -318,8 +318,8 @@ BOARD: Final = Board(
                 lines(
                     "Members",
                     "short",
-                    Query("sum by (bot, cluster) (discord_members{*})", "members {{bot}} {{cluster}}"),
-                    Query("sum by (bot, cluster) (discord_cached_users{*})", "cached users {{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_members{*})", f"members {WHO}"),
+                    Query("sum by (bot, cluster, instance) (discord_cached_users{*})", f"cached users {WHO}"),
                     says="Members of all guilds as Discord counts them, and users in discord.py's cache, which cost "
                     "memory. Many cached users on a small machine: a smaller member_cache_flags.",
                 ),

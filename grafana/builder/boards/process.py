@@ -6,10 +6,9 @@ from typing import Final
 
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import Column, heat, lines, rising, stat, table
-from grafana.builder.promql import quantile
+from grafana.builder.promql import WHO, quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
-WHO: Final = "{{bot}} {{cluster}} {{instance}}"
 NOT_HERE: Final = "this operating system does not tell"
 
 BOARD: Final = Board(
@@ -97,10 +96,16 @@ BOARD: Final = Board(
                 lines(
                     "Memory in a day",
                     "bytes",
-                    Query("predict_linear(process_resident_memory_bytes{*}[6h], 86400)", WHO),
+                    Query(
+                        "predict_linear(process_resident_memory_bytes{*}[6h], 86400) and on (job, instance) "
+                        "time() - process_start_time_seconds{*} > 3600",
+                        WHO,
+                    ),
                     Query("process_virtual_memory_bytes{*}", f"virtual {WHO}"),
-                    says="Resident memory tomorrow, were it to go on as in the last 6 hours (means nothing before), "
-                    "and the virtual memory. Beyond the machine's: it will be killed; find the leak, or restart.",
+                    says="Resident memory tomorrow, were it to go on as in the last 6 hours (and no line before an "
+                    "hour), and the virtual memory. Beyond the machine's: it will be killed; find the leak, or "
+                    "restart.",
+                    empty="the process is younger than an hour",
                 ),
                 lines(
                     "Open files",
@@ -147,8 +152,8 @@ BOARD: Final = Board(
                 lines(
                     "Voice",
                     "none",
-                    Query("sum by (bot, cluster) (discord_voice_connections{*})", "connections {{bot}} {{cluster}}"),
-                    Query("sum by (bot, cluster) (discord_voice_playing{*})", "playing {{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_voice_connections{*})", f"connections {WHO}"),
+                    Query("sum by (bot, cluster, instance) (discord_voice_playing{*})", f"playing {WHO}"),
                     says="Voice clients, and those that play. Many that do not play cost a thread and CPU each: leave "
                     "empty channels.",
                 ),
@@ -165,6 +170,7 @@ BOARD: Final = Board(
                         "count by (job, bot, cluster, instance, discord_py, python, exporter) (discord_bot_info{*})",
                     ),
                     says="What each process runs. Two versions long after a release: one process was not restarted.",
+                    height=5,
                 ),
             ),
         ),

@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import NONE_IS_GOOD, Steps, bars, heat, lines, rising, stat
-from grafana.builder.promql import leading, quantile, ratio
+from grafana.builder.promql import WHO, leading, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable
 
 CHOSEN: Final = 'route=~"$route", '
@@ -74,12 +74,11 @@ BOARD: Final = Board(
                 stat(
                     "Clock ahead of Discord's",
                     "s",
-                    "max(discord_api_clock_skew_seconds{*})",
-                    "min(discord_api_clock_skew_seconds{*})",
+                    Query("max(discord_api_clock_skew_seconds{*})", "most"),
+                    Query("min(discord_api_clock_skew_seconds{*})", "least"),
                     says="The most and the least of the processes. A second and more: deadlines are reckoned wrong "
                     "and tokens of interactions may seem expired; mend NTP on that machine.",
                     steps=((None, "red"), (-1, "green"), (1, "red")),
-                    text="value",
                     height=6,
                     empty="no response has come yet",
                 ),
@@ -135,7 +134,7 @@ BOARD: Final = Board(
                 lines(
                     "Buckets",
                     "none",
-                    Query("sum by (bot, cluster) (discord_http_buckets{*})", "{{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_http_buckets{*})", WHO),
                     says="Rate limits that discord.py keeps track of. Grows with the channels it speaks in, and is "
                     "cleaned up; growing for ever is memory lost.",
                     empty="this discord.py does not show it",
@@ -143,7 +142,7 @@ BOARD: Final = Board(
                 lines(
                     "Under way",
                     "none",
-                    Query("sum by (bot, cluster) (discord_http_requests_in_flight{*})", "{{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_http_requests_in_flight{*})", WHO),
                     says="Requests that were sent and have no response yet. Growing: Discord or the network is slow, "
                     "see Duration; or the event loop is.",
                 ),

@@ -19,12 +19,10 @@ from grafana.builder.panels import (
     tiles,
     timeline,
 )
-from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, counted, leading, numbered, placed
+from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, WHO, counted, leading, numbered, placed
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
 ASKED: Final = "no guild id is in the box above"
-ON_PROCESS: Final = "{{bot}} {{cluster}} {{instance}}"
-
 SHARDS: Final = "sum(max by (job, bot) (last_over_time(discord_shards{*}[1h])))"
 SERVED: Final = "count(count by (job, bot, shard) (discord_shard_status{*}))"
 
@@ -68,7 +66,7 @@ BOARD: Final = Board(
                 stat(
                     "Process",
                     "none",
-                    Query(f"discord_shard_status{{*}} and on (job, bot, shard) {MATCH}", ON_PROCESS),
+                    Query(f"discord_shard_status{{*}} and on (job, bot, shard) {MATCH}", WHO),
                     says="Where the guild's shard runs: the process to look at when this guild complains. Two of them "
                     "are a shard served twice, each of which answers: stop one.",
                     width=7,
@@ -243,8 +241,8 @@ BOARD: Final = Board(
                     "Time without connection",
                     "percentunit",
                     Query(
-                        "avg by (bot, cluster) (rate(discord_shard_downtime_seconds_total{*}[*]))",
-                        "{{bot}} {{cluster}}",
+                        "avg by (bot, cluster, instance) (rate(discord_shard_downtime_seconds_total{*}[*]))",
+                        WHO,
                     ),
                     says="Share of the shards' time spent in outages; a tenth may be one shard of ten. One cluster "
                     "alone: its process or host; all: Discord.",
@@ -288,7 +286,7 @@ BOARD: Final = Board(
                 lines(
                     "Unavailable guilds",
                     "none",
-                    Query("sum by (bot, cluster) (discord_shard_guilds_unavailable{*})", "{{bot}} {{cluster}}"),
+                    Query("sum by (bot, cluster, instance) (discord_shard_guilds_unavailable{*})", WHO),
                     says="Guilds that Discord says are unavailable. Right after a start they are loading; later it is "
                     "an outage at Discord: its status page, and waiting.",
                     steps=rising(1, 100),
@@ -378,9 +376,9 @@ BOARD: Final = Board(
                     "Guilds loaded",
                     "percentunit",
                     Query(
-                        "sum by (bot, cluster) (discord_startup_guilds_available{*}) / "
-                        "(sum by (bot, cluster) (discord_startup_guilds_expected{*}) > 0)",
-                        "{{bot}} {{cluster}}",
+                        "sum by (bot, cluster, instance) (discord_startup_guilds_available{*}) / "
+                        "(sum by (bot, cluster, instance) (discord_startup_guilds_expected{*}) > 0)",
+                        WHO,
                     ),
                     says="Of the guilds that Discord named at the last login, those that have come. Stuck below 100 "
                     "%: the rest is unavailable at Discord.",
@@ -389,10 +387,10 @@ BOARD: Final = Board(
                 lines(
                     "Login to ready, slowest",
                     "s",
-                    Query("max by (bot, cluster) (discord_shard_ready_seconds{*})", "{{bot}} {{cluster}} ready"),
+                    Query("max by (bot, cluster, instance) (discord_shard_ready_seconds{*})", f"{WHO} ready"),
                     Query(
-                        "max by (bot, cluster) (discord_shard_identify_wait_seconds{*})",
-                        "{{bot}} {{cluster}} waited for its turn",
+                        "max by (bot, cluster, instance) (discord_shard_identify_wait_seconds{*})",
+                        f"{WHO} waited for its turn",
                     ),
                     says="How long the slowest shard's last new session took to be ready, and how long it waited to "
                     "identify. Long and growing: guild chunking (chunk_guilds_at_startup) or too few logins at once.",
