@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     import discord
 
     from argus_exporter.settings import Settings
+    from argus_exporter.statsd import AsyncStatsClient
 
 _log: Final = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
     ) -> None:
         self.exporter: Final = ClientExporter(bot, settings, **options)
         self.custom, self.manual = self.exporter.custom, self.exporter.manual
+        self._before: dict[str, object] = {}
 
     @property
     def port(self) -> int | None:
@@ -117,6 +119,11 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
     def settings(self) -> Settings:
         """The settings in force."""
         return self.exporter.settings
+
+    @property
+    def stats(self) -> AsyncStatsClient:
+        """A StatsD client for the bot's own stats, whether StatsD is on or off: they are on the page too."""
+        return self.exporter.stats
 
     def watch(self, loop: object, name: str | None = None) -> None:
         """Follow a ``discord.ext.tasks`` loop that is not found by itself: see :meth:`Exporter.watch`.
@@ -138,10 +145,30 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
         except BaseException:
             await self.exporter.close()
             raise
+        self._lend_stats()
 
     async def cog_unload(self) -> None:
         """Leave nothing."""
+        self._take_stats_back()
         await self.exporter.close()
+
+    def _lend_stats(self) -> None:
+        """Set ``bot.stats`` where the bot has none of its own, or None."""
+        try:
+            own = getattr(self.exporter.client, "stats", None)
+        except Exception as error:  # noqa: BLE001 - a property of the bot's
+            self.exporter.note_error("statsd", error)
+            return
+        if own is None:
+            attributes = vars(self.exporter.client)
+            self._before = {name: attributes[name] for name in ("stats",) if name in attributes}
+            attributes["stats"] = self.stats
+
+    def _take_stats_back(self) -> None:
+        attributes = vars(self.exporter.client)
+        if attributes.get("stats") is self.stats:
+            del attributes["stats"]
+            attributes.update(self._before)
 
 
 def attach(client: discord.Client, settings: Settings | None = None, **options: Any) -> ClientExporter:

@@ -22,11 +22,14 @@ from argus_exporter.discordpy.outcomes import RULES, outcome_of
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.page import Page
-from argus_exporter.exposition.registry import RegistryCollector
+from argus_exporter.exposition.registry import RegistryCollector, UserRegistry
 from argus_exporter.exposition.server import Server
 from argus_exporter.instruments import CounterCell, Instruments
 from argus_exporter.manual import Manual, ManualMethods
 from argus_exporter.settings import Settings
+from argus_exporter.statsd import AsyncStatsClient
+from argus_exporter.statsd.encode import FLAVOURS
+from argus_exporter.statsd.push import Push, Wire
 from argus_exporter.threads import Ledger
 from argus_exporter.version import VERSION
 
@@ -75,6 +78,8 @@ class Exporter(CustomMethods, ManualMethods):
             scaled,
             self.settings.max_commands,
         )
+        self.stats: Final = AsyncStatsClient(exporter=self)
+        """A StatsD client for the bot's own stats, whether StatsD is on or off: they are on the page too."""
         self._error_log = ErrorLog(self.instruments, self.ledger, self.settings)
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
         self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
@@ -88,6 +93,8 @@ class Exporter(CustomMethods, ManualMethods):
             self.instruments, sample=self.sample, user_registry=self.settings.user_registry, errors=self.note_error
         )
         self._server = Server(self.settings, self._page.handler)
+        self._push_registry = UserRegistry(self.instruments, self.note_error)
+        self._push = self._make_push(self.settings.statsd_url)
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
         self._loops = Loops(self.note_error)
@@ -154,12 +161,41 @@ class Exporter(CustomMethods, ManualMethods):
             self.note_error("exporter", error)
         if self._stack is stack:  # nobody has closed it meanwhile
             self._run(self._collectors)
+            await self._start_push()
 
     async def close(self) -> None:
-        """Give everything back, in reverse; one failing close does not keep the rest open."""
+        """Give everything back, in reverse; one failing close does not keep the rest open.
+
+        StatsD comes first, while there is still something to say.
+        """
         stack, self._stack = self._stack, None
         if stack is not None:
+            if self._push is not None:
+                await self._guarded_close("statsd", self._push)
+                self._push_registry.close()
             await stack.aclose()
+
+    def _make_push(self, url: str | None) -> Push | None:
+        if url is None:
+            return None
+        settings = self.settings
+        wire = Wire(
+            url,
+            settings.statsd_max_bytes,
+            FLAVOURS[settings.statsd_flavour],
+            settings.statsd_prefix,
+            settings.statsd_interval,
+            settings.statsd_refresh,
+        )
+        readings = self._push_registry.readings if settings.user_registry else None
+        return Push(wire, self.instruments, self.stats, self.sample, self.note_error, readings)
+
+    async def _start_push(self) -> None:
+        if self._push is not None:
+            try:
+                await self._push.start()
+            except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
+                self.note_error("statsd", error)
 
     def _see(self) -> ClientView | None:
         """The client that is watched, if one is."""
@@ -196,7 +232,7 @@ class Exporter(CustomMethods, ManualMethods):
             self._running.remove(collector)
         await self._guarded_close(collector.noun, collector)
 
-    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Server) -> None:
+    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Push | Server) -> None:
         try:
             closing = what.close()
             if asyncio.iscoroutine(closing):
@@ -227,6 +263,9 @@ class Exporter(CustomMethods, ManualMethods):
         """Bring every cell up to date: O(shards), on the event loop's thread. Never raises."""
         self.ledger.absorb()
         self.manual.sample()
+        self.stats.fold()
+        if self._push is not None:
+            self._push.sample()
         for collector in self._running:
             began = time.perf_counter()
             try:

@@ -143,6 +143,16 @@ def _newer(one: Exemplar | None, other: Exemplar | None) -> Exemplar | None:
     return other if one is None or (other is not None and other.timestamp >= one.timestamp) else one
 
 
+class Reading(NamedTuple):
+    """A sample of a metric that is not ours, with the name and the type of its family in prometheus_client's words."""
+
+    family: str
+    type: str
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
 AnyCell = CounterCell | GaugeCell | HistogramCell
 Cell = TypeVar("Cell", bound=AnyCell)
 

@@ -15,6 +15,8 @@ import prometheus_client
 from prometheus_client.core import UnknownMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
+from argus_exporter.instruments import Reading
+
 if typing.TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,6 +76,17 @@ def without_created(family: Metric) -> Metric:
     created = f"{family.name}_created"
     samples = [sample for sample in family.samples if sample.name != created]
     return family if len(samples) == len(family.samples) else _with(family, samples)
+
+
+def readings_of(family: Metric) -> Iterator[Reading]:
+    """The samples of a family that a page can carry.
+
+    :raises RefusedError: at any sample, if it cannot; as :func:`render`.
+    """
+    for _ in render(family, openmetrics=False):
+        pass
+    for sample in family.samples:
+        yield Reading(family.name, family.type, sample.name, tuple(sample.labels.items()), float(sample.value))
 
 
 def render(family: Metric, *, openmetrics: bool) -> Iterator[bytes]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 import typing
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY
 from prometheus_client.core import InfoMetricFamily
 
-from argus_exporter.exposition.families import names_of, render, without_created
+from argus_exporter.exposition.families import names_of, readings_of, render, without_created
 from argus_exporter.exposition.worker import JobError, Worker
 
 if typing.TYPE_CHECKING:
@@ -20,7 +21,7 @@ if typing.TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry, Metric
 
-    from argus_exporter.instruments import Instruments
+    from argus_exporter.instruments import Instruments, Reading
 
 PATIENCE: Final = 5.0
 """Seconds that a page waits for the user's registry."""
@@ -47,7 +48,8 @@ _NAP: Final = 0.0002
 _log: Final = logging.getLogger(__name__)
 
 
-_Result = tuple[list[bytes], list[BaseException]]
+_T = TypeVar("_T")
+_Result = tuple[list[Any], list[BaseException]]
 
 
 class _Collects(typing.Protocol):
@@ -80,10 +82,17 @@ class UserRegistry:
 
     async def render(self, *, openmetrics: bool) -> list[bytes]:
         """The text in pieces of whole lines, without an end mark. Never raises; what is missing is reported."""
-        pieces: list[bytes] = []
+        return await self._each_family(openmetrics, functools.partial(render, openmetrics=openmetrics))
+
+    async def readings(self) -> list[Reading]:
+        """The samples, of what a page would show. Never raises; what is missing is reported."""
+        return await self._each_family("readings", readings_of)
+
+    async def _each_family(self, key: object, form: Callable[[Metric], Iterable[_T]]) -> list[_T]:
+        pieces: list[_T] = []
         errors: list[BaseException] = []
         try:
-            pieces, errors = await self._render(openmetrics=openmetrics)
+            pieces, errors = await self._collect(key, form)
         except JobError as error:
             errors = [error.__cause__ or error]
         except Exception as error:  # noqa: BLE001 - the page is served without it
@@ -96,13 +105,13 @@ class UserRegistry:
         """Let the thread end, if there is one and when it can."""
         self._worker.close()
 
-    async def _render(self, *, openmetrics: bool) -> _Result:
+    async def _collect(self, key: object, form: Callable[[Metric], Iterable[Any]]) -> _Result:
         taken = set(self._instruments.names)
         collectors = [each for each in _collectors(self._registry) if not self._is_ours(each, taken)]
-        work = _Work(collectors, taken, self._leave_out, openmetrics=openmetrics)
+        work = _Work(collectors, taken, self._leave_out, form)
         if all(each is GC_COLLECTOR or each is PLATFORM_COLLECTOR or isinstance(each, _Target) for each in collectors):
             return work.run()
-        return await self._worker.ask(openmetrics, work.run_politely)
+        return await self._worker.ask(key, work.run_politely)
 
     def _is_ours(self, collector: _Collects, taken: set[str]) -> bool:
         if isinstance(collector, RegistryCollector):
@@ -116,24 +125,29 @@ class UserRegistry:
 
 
 class _Work:
-    """One rendering of some collectors. What one of them raises costs the others nothing.
+    """One look at some collectors. What one of them raises costs the others nothing.
 
     :param taken: the names that are on the page already.
     :param leave_out: is told the name of each family that is not served because its name is taken.
+    :param form: makes of a family what is wanted of it.
     """
 
     def __init__(
-        self, collectors: list[_Collects], taken: set[str], leave_out: Callable[[str], None], *, openmetrics: bool
+        self,
+        collectors: list[_Collects],
+        taken: set[str],
+        leave_out: Callable[[str], None],
+        form: Callable[[Metric], Iterable[Any]],
     ) -> None:
         self._collectors = collectors
         self._taken = taken
         self._leave_out = leave_out
-        self._openmetrics = openmetrics
-        self._pieces: list[bytes] = []
+        self._form = form
+        self._pieces: list[Any] = []
         self._errors: list[BaseException] = []
 
     def run(self, rest: Callable[[], None] = lambda: None) -> _Result:
-        """The text and what was raised; ``rest`` is called after each piece."""
+        """What was made and what was raised; ``rest`` is called after each piece."""
         for family in self._families():
             try:
                 self._add(family, rest)
@@ -156,8 +170,8 @@ class _Work:
         family = without_created(family)
         names = names_of(family)
         if self._taken.isdisjoint(names):
-            pieces: list[bytes] = []
-            for piece in render(family, openmetrics=self._openmetrics):
+            pieces: list[Any] = []
+            for piece in self._form(family):
                 pieces.append(piece)
                 rest()
             self._pieces += pieces

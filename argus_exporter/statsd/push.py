@@ -22,16 +22,15 @@ from argus_exporter import catalogue
 from argus_exporter.statsd.deltas import Batch, BucketRun, CounterRun, GaugeRun, QuantileRun, Round, Spelling
 from argus_exporter.statsd.pack import packed
 from argus_exporter.statsd.strangers import Strangers
+from argus_exporter.statsd.transport import Transport
 
 if typing.TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from argus_exporter.instruments import AnyFamily, CounterCell, Instruments
+    from argus_exporter.instruments import AnyFamily, CounterCell, Instruments, Reading
     from argus_exporter.statsd.deltas import Labels, Parts, Run
     from argus_exporter.statsd.encode import Flavour
-    from argus_exporter.statsd.strangers import Reading
-    from argus_exporter.statsd.transport import Transport
 
 BURST: Final = 16 * 1024
 """Bytes after which a flush rests, at the end of a slice."""
@@ -71,14 +70,15 @@ class Client(Protocol):
 
 
 class Wire(NamedTuple):
-    """How and how often to push.
+    """Where, how and how often to push.
 
-    :param open: makes a transport, given who is told of its errors.
+    :param limit: bytes in a datagram; None for what suits the place.
     :param interval: seconds between two flushes.
     :param refresh: seconds in which every series is told once, changed or not; None where never.
     """
 
-    open: Callable[[Callable[[BaseException], object]], Transport]
+    url: str
+    limit: int | None
     flavour: Flavour
     prefix: str
     interval: float
@@ -124,7 +124,7 @@ class Push:
     async def start(self) -> None:
         """Begin to push. Returns at once; a second start does nothing."""
         if self._transport is None:
-            self._transport = transport = self._wire.open(self._note)
+            self._transport = transport = Transport(self._wire.url, limit=self._wire.limit, note=self._note)
             self._cells.follow(transport)
             self._closing = asyncio.Event()
             await transport.start()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Final, NamedTuple
+from typing import Final
 
 from argus_exporter.instruments import HistogramCell
 from argus_exporter.statsd.deltas import Counters, Gauges, QuantileRun
@@ -15,6 +15,7 @@ from argus_exporter.statsd.deltas import Counters, Gauges, QuantileRun
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from argus_exporter.instruments import Reading
     from argus_exporter.statsd.deltas import Batch, Round, Spelling
 
 Labels = tuple[tuple[str, str], ...]
@@ -28,16 +29,6 @@ _RISING: Final = {
 
 _SPARE: Final = 1000
 _A_TURN: Final = 128
-
-
-class Reading(NamedTuple):
-    """A sample, with the name and the type of its family in prometheus_client's words."""
-
-    family: str
-    type: str
-    name: str
-    labels: Labels
-    value: float
 
 
 @dataclasses.dataclass(slots=True)
