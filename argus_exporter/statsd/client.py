@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from threading import get_ident
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from statsd.client.base import StatsClientBase  # pyright: ignore[reportMissingTypeStubs]
 from statsd.client.timer import Timer  # pyright: ignore[reportMissingTypeStubs]
@@ -58,6 +58,7 @@ MOST_PIPED: Final = 10_000
 _ONE: Final[float] = 1
 _MOST: Final = 1e100
 _SAID: Final = 50
+_KNOWN: Final = 4096
 _BURST: Final = 24 * 1024
 _PAUSE: Final = 0.01
 _SLICE: Final = 0.001
@@ -91,6 +92,8 @@ def _number(stat: object, value: object) -> float:
     :raises TypeError: if it is none.
     :raises ValueError: if it is not finite, or beyond all reason.
     """
+    if (type(value) is int or type(value) is float) and -_MOST <= value <= _MOST:
+        return value
     try:
         if isinstance(value, str | bytes | bytearray):
             raise TypeError  # noqa: TRY301
@@ -108,6 +111,9 @@ def _number(stat: object, value: object) -> float:
 
 class _Methods(abc.ABC, StatsClientBase):
     """The methods of ``statsd``, and their checks, which are made where they are called."""
+
+    _known: dict[tuple[tuple[object, object], ...], Tags]
+    """Tags that were found right, as they were given; those with an identity are not among them."""
 
     @abc.abstractmethod
     def _record(self, kind: Kind, name: str, tags: Tags, amount: Any) -> None:
@@ -145,7 +151,7 @@ class _Methods(abc.ABC, StatsClientBase):
         if not isinstance(value, str | int | float):
             msg = f"stat {stat!r:.100}: a set's values are text or numbers, not {type(value).__name__}"
             raise TypeError(msg)
-        self._tell(Members, stat, text_of(value) if isinstance(value, str) else str(_number(stat, value)), rate, tags)
+        self._tell(Members, stat, text_of(value), rate, tags)
 
     def timing(
         self, stat: str, delta: float | timedelta, rate: float = 1, tags: Mapping[str, object] | None = None
@@ -186,6 +192,12 @@ class _Methods(abc.ABC, StatsClientBase):
         return str.__str__(stat), () if tags is None else self._tags(stat, tags)
 
     def _tags(self, stat: str, tags: object) -> Tags:
+        try:
+            return self._known[tuple(typing.cast("dict[str, str]", tags).items())]
+        except (AttributeError, KeyError, TypeError):
+            return self._new_tags(stat, tags)
+
+    def _new_tags(self, stat: str, tags: object) -> Tags:
         given = typing.cast("Mapping[object, object]", tags if isinstance(tags, Mapping) else {0: 0})
         if not all(isinstance(key, str) and key for key in given):
             msg = f"stat {stat!r:.100}: tags are a dict of names and values"
@@ -193,7 +205,10 @@ class _Methods(abc.ABC, StatsClientBase):
         if len(given) > MOST_TAGS:
             msg = f"stat {stat!r:.100}: takes {MOST_TAGS} tags at most, not {len(given)}"
             raise ValueError(msg)
-        return tuple(sorted([(text_of(key), self._admit(text_of(key), value)) for key, value in given.items()]))
+        found = tuple(sorted([(text_of(key), self._admit(text_of(key), value)) for key, value in given.items()]))
+        if len(self._known) < _KNOWN and dict(found) == given:
+            self._known[tuple(given.items())] = found
+        return found
 
     def _admit(self, key: str, value: object) -> str:
         why = "an identity by its name" if is_identity(key) else unfit(value)
@@ -205,6 +220,7 @@ class Pipeline(_Methods):
 
     def __init__(self, client: _Methods) -> None:
         self._client = client
+        self._known = client._known  # noqa: SLF001
         self._calls: list[tuple[Any, ...]] = []
 
     def __enter__(self) -> typing.Self:
@@ -228,6 +244,14 @@ class Pipeline(_Methods):
 
     def _fold(self, tag: str, why: str) -> str:
         return self._client._fold(tag, why)  # noqa: SLF001
+
+
+class _Speech(NamedTuple):
+    """How lines are spelled."""
+
+    flavour: Flavour
+    prefix: str
+    wants: Wants
 
 
 class _Closing:
@@ -305,11 +329,13 @@ class AsyncStatsClient(_Methods):
         self._wire: Final = None if exporter else Transport(url, limit=max_bytes, note=self._note)
         self._lock = threading.RLock() if exporter is None else exporter.ledger.lock
         self._owner: int | None = None
+        self._known = {}
         self._said: set[str] = set()
-        self._book, self._aside = Book(self._leave_out), Book(self._leave_out)
+        self._book: Final = Book(self._leave_out, None if exporter is None else self._cell)
+        self._aside = Book(self._leave_out)
         self._counts: Final = self._book.counts
         self._told: dict[bytes, tuple[Stat[Any], Any]] = {}
-        self._speech: tuple[Flavour, str] = (self._flavour, "")
+        self._speech: _Speech | None = None
         self._drained = False
         self._turn = time.monotonic() + interval
         self._datagrams: Iterator[tuple[bytes, int]] = iter(())
@@ -322,12 +348,17 @@ class AsyncStatsClient(_Methods):
 
     def incr(self, stat: str, count: float = 1, rate: float = 1, tags: Mapping[str, object] | None = None) -> None:
         """Add to a counter. A negative count is taken off, and a counter of its own on the page."""
-        # what a bot does most, in few steps; identity is enough, because CPython has one 1
-        if count is _ONE and rate is _ONE and tags is None and get_ident() == self._owner:
+        # what a bot does most, in few steps; a 1 that is another object than this goes the long way
+        if (
+            rate is _ONE
+            and tags is None
+            and get_ident() == self._owner
+            and (count is _ONE or (type(count) is int and 0 <= count < _MOST))
+        ):
             try:
-                self._counts[stat].value += 1
+                self._counts[stat].value += count
             except (KeyError, TypeError):
-                super().incr(stat)
+                super().incr(stat, count)
         else:
             super().incr(stat, count, rate, tags)
 
@@ -375,7 +406,6 @@ class AsyncStatsClient(_Methods):
 
     def fold(self) -> None:
         """Bring what was told into the cells of the page, on the thread that owns them. Never raises."""
-        assert self._exporter is not None  # noqa: S101 - who has no exporter has no page
         self._adopt()
         forget = not self._drained and time.monotonic() >= self._turn
         if forget:
@@ -383,8 +413,6 @@ class AsyncStatsClient(_Methods):
         for stat in list(self._book.stats.values()):
             if forget:
                 stat.take(Wants())
-            if stat.cell is None:
-                stat.cell = self._cell(stat, self._exporter.instruments)
             stat.show()
 
     def _adopt(self) -> None:
@@ -394,10 +422,11 @@ class AsyncStatsClient(_Methods):
                 self._owner = get_ident()
         self._absorb()
 
-    def _cell(self, stat: Stat[Any], on: Instruments) -> Any:
+    def _cell(self, stat: Stat[Any]) -> Any:
+        assert self._exporter is not None  # noqa: S101 - who has no exporter has no page
         try:
             metric = metric_of(stat)
-            cell = cell_of(stat, metric, on)
+            cell = cell_of(stat, metric, self._exporter.instruments)
         except ValueError as error:
             self._leave_out(f"{stat.name!r:.100} from the page: {error}")
             return nowhere(stat)
@@ -414,15 +443,13 @@ class AsyncStatsClient(_Methods):
         """
         self._drained = True
         self._adopt()
-        self._told = {}
-        if self._speech != (flavour, prefix or ""):
-            self._speech = (flavour, prefix or "")
-        wants = Wants(flavour.whole, flavour is FLAVOURS["dogstatsd"])
+        self._told = told = {}
+        speech = self._spoken(flavour, prefix or "")
         for stat in list(self._book.stats.values()):
-            for bodies, amount in stat.take(wants):
-                head, tail = self._parts(stat)
-                line = b"\n".join([head + body + tail for body in bodies])
-                self._told[line[line.rfind(b"\n") + 1 :]] = stat, amount
+            if stat.speech is not speech:
+                self._spell(stat, speech)
+            for line, amount in stat.take(speech.wants):
+                told[line] = stat, amount
                 yield line
 
     def undo(self, datagram: bytes) -> None:
@@ -430,21 +457,27 @@ class AsyncStatsClient(_Methods):
 
         Timings are not told again: a sample is one of many.
         """
+        before = b""
         for line in datagram.split(b"\n"):
-            if (told := self._told.pop(line, None)) is not None:
+            told = self._told.pop(line, None) or self._told.pop(before + line, None)
+            before = line + b"\n"
+            if told is not None:
                 stat, amount = told
                 stat.undo(amount)
 
-    def _parts(self, stat: Stat[Any]) -> tuple[bytes, bytes]:
-        if stat.parts[0] is not self._speech:
-            flavour, prefix = self._speech
-            labels = {**dict(stat.tags), **(self._constant() if flavour.key else {})}
-            name = f"{prefix}.{stat.name}" if prefix else stat.name
-            stat.parts = (self._speech, *flavour.parts(name, list(labels.items())))
-        return stat.parts[1:]
+    def _spoken(self, flavour: Flavour, prefix: str) -> _Speech:
+        """The same object as long as it is the same flavour and prefix."""
+        speech = _Speech(flavour, prefix, Wants(flavour.whole, absolute=flavour is FLAVOURS["dogstatsd"]))
+        known = self._speech
+        if known is None or known != speech:
+            known = self._speech = speech
+        return known
 
-    def _constant(self) -> Mapping[str, str]:
-        return {} if self._exporter is None else self._exporter.instruments.constant
+    def _spell(self, stat: Stat[Any], speech: _Speech) -> None:
+        constant = self._exporter.instruments.constant if self._exporter is not None and speech.flavour.key else {}
+        name = f"{speech.prefix}.{stat.name}" if speech.prefix else stat.name
+        stat.head, stat.tail = speech.flavour.parts(name, list({**dict(stat.tags), **constant}.items()))
+        stat.speech = speech
 
     # ------------------------------------------------------------------------------------- alone
 
@@ -474,11 +507,17 @@ class AsyncStatsClient(_Methods):
         try:
             while True:
                 await asyncio.sleep(self._interval)
-                self._datagrams = self._pack(wire)
-                while self._burst(wire):  # noqa: ASYNC110 - waits for nothing
-                    await asyncio.sleep(_PAUSE)
+                await self._flush(wire)
         finally:
             self._finish(wire)  # where nobody has closed it, the end of the loop does
+
+    async def _flush(self, wire: Transport) -> None:
+        try:
+            self._datagrams = self._pack(wire)
+            while self._burst(wire):  # noqa: ASYNC110 - waits for nothing
+                await asyncio.sleep(_PAUSE)
+        except Exception as error:  # noqa: BLE001 - the next flush may go well
+            self._note(error)
 
     def _pack(self, wire: Transport) -> Iterator[tuple[bytes, int]]:
         """All datagrams of a flush, made as they are asked for; none where they had nowhere to go."""

@@ -40,8 +40,6 @@ _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
 _ENDING: Final = re.compile(r"_(total|created|bucket|count|sum)\Z")
 
 Tags = tuple[tuple[str, str], ...]
-Bodies = tuple[bytes, ...]
-"""``value|type|@rate`` of a line, or of several that belong into one datagram."""
 Amount = TypeVar("Amount")
 
 
@@ -65,8 +63,8 @@ class Wants(NamedTuple):
 
 def spelled(value: float) -> bytes:
     """Spell a finite number without an exponent, which not every server reads."""
-    if value == int(value):
-        return b"%d" % int(value)
+    if value == (whole := int(value)):
+        return b"%d" % whole
     text = repr(float(value))
     return (format(Decimal(text), "f") if "e" in text else text).encode()
 
@@ -74,11 +72,12 @@ def spelled(value: float) -> bytes:
 class Stat(abc.ABC, Generic[Amount]):
     """What is told of one name with one set of tags.
 
-    :ivar cell: what the page shows of it; None while nobody has asked.
-    :ivar parts: of which flavour and prefix the lines' head and tail are, and these.
+    :ivar cell: what the page shows of it; None where there is none.
+    :ivar head: what its lines begin with, and with ``tail`` they end.
+    :ivar speech: of what flavour and prefix head and tail are.
     """
 
-    __slots__ = ("book", "cell", "name", "parts", "tags")
+    __slots__ = ("book", "cell", "head", "name", "speech", "tags", "tail")
 
     kind: ClassVar[type[catalogue.Counter | catalogue.Gauge | catalogue.Histogram]]
     ending: ClassVar[str]
@@ -89,7 +88,8 @@ class Stat(abc.ABC, Generic[Amount]):
         self.tags = tags
         self.book = book
         self.cell: Any = None
-        self.parts: tuple[object, bytes, bytes] = (None, b"", b"")
+        self.speech: object = None
+        self.head = self.tail = b""
 
     @abc.abstractmethod
     def add(self, amount: Amount, /) -> None:
@@ -100,8 +100,8 @@ class Stat(abc.ABC, Generic[Amount]):
         """Take in all that another of its class was told, as if it came now."""
 
     @abc.abstractmethod
-    def take(self, wants: Wants, /) -> Iterable[tuple[Bodies, Amount]]:
-        """Give what is new since the last time, each with what :meth:`undo` needs if it could not be sent."""
+    def take(self, wants: Wants, /) -> Iterable[tuple[bytes, Amount]]:
+        """Give lines of what is new since the last time, each with what :meth:`undo` needs if it could not be sent."""
 
     def undo(self, amount: Amount, /) -> None:
         """Give it again the next time."""
@@ -133,15 +133,14 @@ class Count(Stat[float]):
         """Add the other's sum."""
         self.value += other.value
 
-    def take(self, wants: Wants, /) -> Iterable[tuple[Bodies, float]]:
+    def take(self, wants: Wants, /) -> Iterable[tuple[bytes, float]]:
         """Give what was added."""
-        if self.value == self.told:
+        value = self.value
+        if value == self.told:
             return ()
-        new = self.value - self.told
-        if wants.whole:
-            new = int(new)
-        self.told = self.told + new if wants.whole else self.value
-        return [((self.sign + spelled(new) + b"|c",), new)] if new else ()
+        new = int(value - self.told) if wants.whole else value - self.told
+        self.told = self.told + new if wants.whole else value
+        return [(b"%b%b%b|c%b" % (self.head, self.sign, spelled(new), self.tail), new)] if new else ()
 
     def undo(self, amount: float, /) -> None:
         """Give it again with what is added until then."""
@@ -149,9 +148,10 @@ class Count(Stat[float]):
 
     def show(self) -> None:
         """Add what is new to the cell, to which others may add too."""
-        if self.value != self.shown:
-            self.cell.value += self.value - self.shown
-            self.shown = self.value
+        value = self.value
+        if value != self.shown:
+            self.cell.value += value - self.shown
+            self.shown = value
 
 
 class Down(Count):
@@ -188,18 +188,19 @@ class Gauge(Stat[Change]):
         """Set it as the other was set, or add what was added there."""
         self.add(Change(other.value) if other.is_set else Change(other.added, relative=True))
 
-    def take(self, wants: Wants, /) -> Iterable[tuple[Bodies, Change]]:
+    def take(self, wants: Wants, /) -> Iterable[tuple[bytes, Change]]:
         """Give the value, if it was set, or else what was added to it. A sign means a change: first 0, then less."""
-        if self.is_set or (self.added and wants.absolute):
-            amount = Change(self.value)
-            bodies: Bodies = (*((b"0|g",) if self.value < 0 else ()), spelled(self.value) + b"|g")
-        elif self.added:
-            amount = Change(self.added, relative=True)
-            bodies = ((b"+" if self.added > 0 else b"") + spelled(self.added) + b"|g",)
-        else:
+        is_set, added, value = self.is_set, self.added, self.value
+        if not (is_set or added):
             return ()
-        self.added, self.is_set = 0, False
-        return [(bodies, amount)]
+        self.is_set, self.added = False, 0
+        if is_set or wants.absolute:
+            begin = self._line(b"0") + b"\n" if value < 0 else b""
+            return [(begin + self._line(spelled(value)), Change(value))]
+        return [(self._line((b"+" if added > 0 else b"") + spelled(added)), Change(added, relative=True))]
+
+    def _line(self, value: bytes) -> bytes:
+        return b"%b%b|g%b" % (self.head, value, self.tail)
 
     def undo(self, amount: Change, /) -> None:
         """Give the change again, or the value that it has by then."""
@@ -247,15 +248,15 @@ class Timing(Stat[float]):
         self.book.room -= len(chosen) - len(self.samples)
         self.samples, self.count = chosen, self.count + other.count
 
-    def take(self, _: Wants, /) -> Iterable[tuple[Bodies, float]]:
+    def take(self, _: Wants, /) -> Iterable[tuple[bytes, float]]:
         """Give the samples; if they are not all, with the rate that makes their number right."""
         if not self.samples:
             return ()
         samples, count = self.samples, self.count
         self.samples, self.count = [], 0
         self.book.room += len(samples)
-        ending = b"|ms" if len(samples) == count else b"|ms|@" + spelled(len(samples) / count)
-        return (((spelled(round(each, 6)) + ending,), each) for each in samples)
+        tail = (b"|ms" if len(samples) == count else b"|ms|@" + spelled(len(samples) / count)) + self.tail
+        return ((b"%b%b%b" % (self.head, spelled(round(each, 6)), tail), each) for each in samples)
 
     def show(self) -> None:
         """Bring what was observed into the cell."""
@@ -303,12 +304,12 @@ class Members(Stat[str]):
         for each in other.members:
             self.add(each)
 
-    def take(self, _: Wants, /) -> Iterable[tuple[Bodies, str]]:
+    def take(self, _: Wants, /) -> Iterable[tuple[bytes, str]]:
         """Give each value once."""
         members, self.members = self.members, {}
         self.last = len(members)
         self.book.room += len(members)
-        return [((_member(each) + b"|s",), each) for each in members]
+        return [(b"%b%b|s%b" % (self.head, _member(each), self.tail), each) for each in members]
 
     def undo(self, amount: str, /) -> None:
         """Give the value again."""
@@ -322,7 +323,9 @@ class Members(Stat[str]):
 def _member(text: str) -> bytes:
     """A value of a set as it goes out: what else a line could be made of is escaped, and what is long is its hash."""
     escaped = quote(text, safe="", errors="surrogatepass").encode()
-    return escaped if len(escaped) <= _LONGEST_MEMBER else hashlib.blake2b(escaped, digest_size=16).hexdigest().encode()
+    if len(escaped) > _LONGEST_MEMBER:
+        return hashlib.blake2b(escaped, digest_size=16).hexdigest().encode()
+    return escaped or b"%"
 
 
 AnyStat = Count | Gauge | Timing | Members
@@ -333,12 +336,14 @@ class Book:
     """All stats that one side has told of: the thread that owns the client, or all others.
 
     :param leave_out: is told, in words, of what is beyond a bound.
+    :param cell: finds what the page shows of a new stat.
     :ivar counts: the counters without tags by name, for the shortest way to them.
     :ivar room: how many timings and members may still be kept.
     """
 
-    def __init__(self, leave_out: Callable[[str], None]) -> None:
+    def __init__(self, leave_out: Callable[[str], None], cell: Callable[[Stat[Any]], Any] | None = None) -> None:
         self.leave_out: Final = leave_out
+        self._cell = cell
         self.counts: Final[dict[str, Count]] = {}
         self.stats: Final[dict[tuple[Kind, str, Tags], Stat[Any]]] = {}
         self.room = MOST_KEPT
@@ -361,6 +366,8 @@ class Book:
                 self.leave_out(f"a stat beyond the first {MOST_STATS}")
                 return None
             found = self.stats[kind, name, tags] = kind(name, tags, self)
+            if self._cell is not None:
+                found.cell = self._cell(found)
             if type(found) is Count and not tags:
                 self.counts[name] = found
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +27,7 @@ def test_every_line_arrives_once_and_in_order_in_datagrams_within_the_limit(line
 @given(LINES, st.integers(12, 40))
 def test_no_line_waits_for_a_datagram_that_had_room_for_it(lines: list[bytes], limit: int) -> None:
     datagrams = [datagram for datagram, _ in packed(lines, limit)]
-    for datagram, following in zip(datagrams, datagrams[1:], strict=False):
+    for datagram, following in itertools.pairwise(datagrams):
         assert len(datagram) + 1 + len(following.split(b"\n")[0]) > limit
 
 
