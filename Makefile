@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench soak matrix constraints reference dashboards preview build clean
+.PHONY: help setup demo test integration lint format bench soak rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -54,6 +54,9 @@ bench: $(READY) ## measure what the exporter costs a bot
 
 soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+rehearse: $(READY) ## let bots have incidents, and see that each fires its alerts and no others
+	@$(BIN)/python -m tests.rehearsal $(ARGS)
 
 matrix: $(READY) ## run the tests on every supported discord.py, and on every supported Python that is here
 	@$(BIN)/python .ci/matrix.py $(ARGS)
