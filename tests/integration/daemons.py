@@ -13,13 +13,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from tests.integration.programs import free_port, program
 
 Values = dict[str, float]
+T = TypeVar("T")
 Ready = Callable[[], Awaitable[object]]
 
 
@@ -73,11 +74,15 @@ async def fetched(url: str, **params: str) -> Any:
         return None
 
 
-async def until(condition: Callable[[], Awaitable[object]], seconds: float = 40.0) -> None:
-    """Wait for something that a server says."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.1)
+async def eventually(ask: Callable[[], Awaitable[T]], expected: T, seconds: float = 40.0) -> None:
+    """Wait until something is as expected, and say how it is if it does not become so."""
+    found = await ask()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while found != expected:
+                await asyncio.sleep(0.1)
+                found = await ask()
+    assert found == expected, found
 
 
 # ------------------------------------------------------------------------------------------------- npm statsd
@@ -342,15 +347,30 @@ class Netdata:
     url: str
     log: Path
 
-    async def total(self, chart: str) -> float | None:
-        """The sum of what it has of a chart, a value a second: of a counter, all that was counted."""
-        found = await fetched(f"{self.url}/api/v1/data", chart=chart, after="-500", format="json", options="absolute")
-        return sum(row[1] or 0 for row in found["data"]) if found else None
+    async def sums(self, ending: str) -> Values:
+        """The sum of the first dimension of each chart of an ending: _counter, _timer, _set. It has a value a second.
 
-    async def newest(self, chart: str) -> Values:
-        """The dimensions of a chart as they stand."""
-        found = await fetched(f"{self.url}/api/v1/allmetrics", format="json", filter=chart) or {}
-        return {name: each["value"] for name, each in found.get(chart, {"dimensions": {}})["dimensions"].items()}
+        Of a counter that is all that was counted.
+        """
+        found = await fetched(f"{self.url}/api/v1/charts") or {"charts": ()}
+        return {
+            name.removeprefix("statsd_").removesuffix(ending): await self._sum(name)
+            for name in found["charts"]
+            if name.endswith(ending)
+        }
+
+    async def _sum(self, chart: str) -> float:
+        found = await fetched(f"{self.url}/api/v1/data", chart=chart, after="-500", format="json")
+        return round(sum(row[1] or 0 for row in found["data"]), 2) if found else 0
+
+    async def gauges(self) -> Values:
+        """The gauges as they stand."""
+        found = await fetched(f"{self.url}/api/v1/allmetrics", format="json") or {}
+        return {
+            name.removeprefix("statsd_").removesuffix("_gauge"): chart["dimensions"]["gauge"]["value"]
+            for name, chart in found.items()
+            if chart["family"] == "gauges"
+        }
 
     def refused(self) -> list[str]:
         """What it said of lines that it could not read."""
