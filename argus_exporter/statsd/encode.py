@@ -64,10 +64,11 @@ class _Escape:
     def __init__(self, mark: str, keeps: Callable[[str], bool]) -> None:
         self._mark = mark
         self._keeps = keeps
+        self._usual = frozenset(filter(keeps, map(chr, range(128))))
 
     def __call__(self, text: str) -> str:
         """The text, the mark alone where there is none."""
-        return text.translate(self) or self._mark
+        return text if text and self._usual.issuperset(text) else text.translate(self) or self._mark
 
     def __getitem__(self, code: int) -> str:
         """What stands for a character: ``str.translate`` asks for it."""
