@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def main() -> int:
     logging.getLogger("examples.discord_simulator").setLevel(logging.ERROR)  # it tells of each incident
     rows = [row for row in ROWS if row.name in given.incident or not given.incident]
     rows = [row for row in rows if row.quick or not given.quick]
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the servers are ended
     with tempfile.TemporaryDirectory() as folder:
         results = asyncio.run(rehearse(rows, given.factor, given.parallel, Path(folder)))
     sys.stdout.write(f"\n{report(results)}\n")

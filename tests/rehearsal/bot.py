@@ -95,8 +95,8 @@ class Bot(commands.AutoShardedBot):
         super().__init__("!", intents=discord.Intents.all(), guild_ready_timeout=0.1, **options)
         self._chores = tasks.loop(seconds=LOOP_SECONDS / factor)(self._chore)
         self._obstacle = ""
+        self._stumbling = False
         self._kept: list[Any] = []
-        self._resting: set[asyncio.Task[None]] = set()
 
     async def setup_hook(self) -> None:
         await self.load_extension("argus_exporter")
@@ -109,6 +109,8 @@ class Bot(commands.AutoShardedBot):
         word, _, argument = message.content.partition(" ")
         if word.startswith("!"):
             await getattr(self, f"do_{word[1:]}")(message, argument)
+        if self._stumbling:
+            raise ZeroDivisionError
 
     async def _chore(self) -> None:
         if self._obstacle == "broken":
@@ -168,8 +170,12 @@ class Bot(commands.AutoShardedBot):
         prometheus_client.REGISTRY.unregister(self._kept.pop())
 
     async def do_stumble(self, message: discord.Message, _: str) -> None:
-        """Fail in a listener."""
-        raise ZeroDivisionError
+        """Fail in a listener, at each message from now on."""
+        self._stumbling = True
+
+    async def do_rise(self, message: discord.Message, _: str) -> None:
+        """Fail no more."""
+        self._stumbling = False
 
 
 def main() -> None:

@@ -178,7 +178,8 @@ class Rehearsal:
             result.trouble = f"{type(problem).__name__}: {problem}"
         finally:
             self._scenes.pop(row.name, None)
-        self._tell(row, "is as it should be" if result.well else f"is NOT as it should be {result.trouble}")
+        self._tell(row, "is over")
+        self._say("\n".join(_lines(result)))
         return result
 
     async def _play(self, scene: Scene, result: Result) -> None:

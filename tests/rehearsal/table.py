@@ -406,7 +406,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="broken_listener",
         what="A listener raises each time.",
-        incident=tell_often("stumble", every=1),
+        incident=tell("stumble", then="rise"),
         fires=_alerts("DiscordListenerFailing"),
         quick=True,
     ),
