@@ -44,6 +44,7 @@ if typing.TYPE_CHECKING:
 
     from argus_exporter.custom import Custom
     from argus_exporter.instruments import Instruments
+    from argus_exporter.settings import Settings
     from argus_exporter.statsd.encode import Flavour
     from argus_exporter.statsd.stats import Kind, Stat, Tags
     from argus_exporter.threads import Ledger
@@ -69,6 +70,11 @@ _log: Final = logging.getLogger(__name__)
 
 class Shown(Protocol):
     """The exporter, as far as the client knows it."""
+
+    @property
+    def settings(self) -> Settings:
+        """Whether and how often somebody flushes."""
+        ...
 
     @property
     def instruments(self) -> Instruments:
@@ -324,7 +330,8 @@ class AsyncStatsClient(_Methods):
         url = url or f"udp://{f'[{host}]' if ':' in host else host}:{port}"
         self._flavour: Final = FLAVOURS[flavour]
         self._prefix = prefix or ""
-        self._interval: Final = interval
+        self._interval: Final = interval if exporter is None else exporter.settings.statsd_interval
+        self._forgets: Final = exporter is not None and exporter.settings.statsd_url is None
         self._exporter: Final = exporter
         self._wire: Final = None if exporter else Transport(url, limit=max_bytes, note=self._note)
         self._lock = threading.RLock() if exporter is None else exporter.ledger.lock
@@ -336,8 +343,7 @@ class AsyncStatsClient(_Methods):
         self._counts: Final = self._book.counts
         self._told: dict[bytes, tuple[Stat[Any], Any]] = {}
         self._speech: _Speech | None = None
-        self._drained = False
-        self._turn = time.monotonic() + interval
+        self._turn = time.monotonic() + self._interval
         self._datagrams: Iterator[tuple[bytes, int]] = iter(())
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
@@ -406,13 +412,14 @@ class AsyncStatsClient(_Methods):
 
     def fold(self) -> None:
         """Bring what was told into the cells of the page, on the thread that owns them. Never raises."""
-        self._adopt()
-        forget = not self._drained and time.monotonic() >= self._turn
-        if forget:
+        if self._exporter is not None and self._exporter.ledger.is_mine():
+            self._adopt()
+        turn = time.monotonic() >= self._turn
+        if turn:  # nobody has flushed for so long
             self._turn = time.monotonic() + self._interval
         for stat in list(self._book.stats.values()):
-            if forget:
-                stat.take(Wants())
+            if turn:
+                stat.turn(forget=self._forgets)
             stat.show()
 
     def _adopt(self) -> None:
@@ -441,8 +448,8 @@ class AsyncStatsClient(_Methods):
 
         :param prefix: before each name, with a dot between.
         """
-        self._drained = True
         self._adopt()
+        self._turn = time.monotonic() + 2 * self._interval
         self._told = told = {}
         speech = self._spoken(flavour, prefix or "")
         for stat in list(self._book.stats.values()):

@@ -106,6 +106,11 @@ class Stat(abc.ABC, Generic[Amount]):
     def undo(self, amount: Amount, /) -> None:
         """Give it again the next time."""
 
+    def turn(self, *, forget: bool) -> None:
+        """End an interval that no flush has ended; forget what was kept for one, if there is to be none."""
+        if forget:
+            self.take(Wants())
+
     @abc.abstractmethod
     def show(self) -> None:
         """Bring the cell up to date."""
@@ -310,6 +315,11 @@ class Members(Stat[str]):
         self.last = len(members)
         self.book.room += len(members)
         return [(b"%b%b|s%b" % (self.head, _member(each), self.tail), each) for each in members]
+
+    def turn(self, *, forget: bool) -> None:
+        """Show the values since the last flush."""
+        self.last = len(self.members)
+        super().turn(forget=forget)
 
     def undo(self, amount: str, /) -> None:
         """Give the value again."""
