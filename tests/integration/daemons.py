@@ -112,17 +112,17 @@ class Statsd:
         """How many lines it could not read."""
         return int(re.findall(r"bad_lines_seen: (\d+)", await self.ask("stats"))[0])
 
-    async def gauge(self, name: str) -> float | None:
-        """A gauge as it stands."""
-        found = re.search(rf"""['"]?{re.escape(name)}['"]?: (-?[\d.e+]+)""", await self.ask("gauges"))
-        return float(found[1]) if found else None
+    async def values(self, group: str) -> Values:
+        """Its ``counters`` since its last flush, or its ``gauges``."""
+        found = re.findall(r"""^  '?(.+?)'?: (-?[\d.e+]+),?$""", await self.ask(group), re.MULTILINE)
+        return {name: float(value) for name, value in found}
 
 
 @contextlib.asynccontextmanager
 async def statsd(
     folder: Path, graphite_port: int | None = None, *, host: str = "127.0.0.1", port: int | None = None
 ) -> AsyncIterator[Statsd]:
-    """Run npm's statsd, which sends to Graphite once a second what it has received."""
+    """Run npm's statsd, which sends to Graphite once a second what it has received; without one it keeps it."""
     server = Statsd(host, port or free_port(), free_port())
     config = folder / f"statsd-{server.management}.js"
     settings = {
@@ -130,7 +130,7 @@ async def statsd(
         "port": server.port,
         "mgmt_address": host,
         "mgmt_port": server.management,
-        "flushInterval": 1000,
+        "flushInterval": 1000 if graphite_port else 3_600_000,
         "automaticConfigReload": False,
         "title": False,
         "backends": ["./backends/graphite"] if graphite_port else [],
