@@ -70,7 +70,7 @@ class Query:
         """The target of a panel; its letter is A for number 0."""
         head: Json = {"refId": chr(ord("A") + number), "datasource": source.as_json()}
         if source is GRAPHITE:
-            return head | {"target": self.text}
+            return head | {"target": self.text, "textEditor": True}
         instant = self.shape in {"now", "table"}
         return head | {
             "editorMode": "code",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.grafana import promql
+from tests.grafana import graphite, promql
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "grafana" / "dashboards"
@@ -74,7 +74,7 @@ def every_query_is_right(board: Json) -> Iterator[str]:
 
 def every_list_is_of_a_known_label(board: Json) -> Iterator[str]:
     for variable in variables(board):
-        if variable["type"] == "query":
+        if variable["type"] == "query" and is_prometheus(board):
             selector, label = _LABEL_VALUES.fullmatch(variable["definition"]).groups()
             (found,) = promql.selectors(filled(selector))
             known = {"__name__"} if found.name is None else promql.labels(found)
@@ -89,6 +89,12 @@ def every_query_heeds_the_filters(board: Json) -> Iterator[str]:
             heeded = {matcher.name for matcher in found.matchers.matchers}
             if ours and not heeded.issuperset(FILTERS):
                 yield f"{found.name} without {set(FILTERS) - heeded}: {target['expr']}"
+
+
+def every_graphite_target_is_right(board: Json) -> Iterator[str]:
+    for panel in panels(board):
+        for target in (each["target"] for each in panel["targets"] if "target" in each):
+            yield from (f"{problem}: {target}" for problem in graphite.problems(target))
 
 
 def every_window_is_one_that_is_meant(board: Json) -> Iterator[str]:
@@ -207,6 +213,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_query_is_right,
     every_list_is_of_a_known_label,
     every_query_heeds_the_filters,
+    every_graphite_target_is_right,
     every_window_is_one_that_is_meant,
     every_legend_names_labels_of_its_answer,
     every_panel_explains_itself,

@@ -12,6 +12,7 @@ from tests.grafana import boards, promql
 from tests.grafana.boards import RULES, Json, Rule, committed, panels, targets, variables
 
 SHARDS = committed()["shards"]
+GUILDS = "seriesByTag('name=${root:raw}.gauges.${prefix:raw}discord_guilds', 'bot=~x', 'cluster=~x')"
 FILTERS = 'job=~"$job", bot=~"$bot", cluster=~"$cluster", instance=~"$instance"'
 
 
@@ -20,6 +21,13 @@ def asks(query: str, **more: Any) -> Callable[[Json], None]:
 
     def change(board: Json) -> None:
         targets(board)[0].update(expr=query, **more)
+
+    return change
+
+
+def asks_graphite(target: str) -> Callable[[Json], None]:
+    def change(board: Json) -> None:
+        panels(board)[0]["targets"][0]["target"] = target
 
     return change
 
@@ -115,6 +123,15 @@ BREAKS: tuple[tuple[Rule, Callable[[Json], None]], ...] = (
         boards.every_query_heeds_the_filters,
         asks('sum(discord_guilds{job=~"$job", bot=~"$bot", instance=~"$instance"})'),
     ),
+    (boards.every_graphite_target_is_right, asks_graphite(f"sumSeries({GUILDS}")),
+    (boards.every_graphite_target_is_right, asks_graphite(f"sumOfSeries({GUILDS})")),
+    (boards.every_graphite_target_is_right, asks_graphite("randomWalk('x')")),
+    (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("guilds", "guildz"))),
+    (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("gauges", "counters"))),
+    (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("guilds", "interactions_total.rate"))),
+    (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("guilds", "guilds.p95"))),
+    (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("bot=", "colour="))),
+    (boards.every_graphite_target_is_right, asks_graphite(f"aliasByTags({GUILDS}, 'shard')")),
     (boards.every_window_is_one_that_is_meant, asks("rate(discord_interactions_total[7m])")),
     (boards.every_window_is_one_that_is_meant, asks("discord_guilds offset 3h")),
     (boards.every_legend_names_labels_of_its_answer, asks("sum by (bot) (discord_guilds)", legendFormat="{{cluster}}")),
