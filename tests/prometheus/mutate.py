@@ -1,0 +1,145 @@
+"""Breaks every rule in every way, and sees that a case of promtool's notices: ``make mutants``.
+
+An alert is deleted, loses its ``for``, has each comparison turned round, each number doubled and halved (a threshold of 0
+has neither: it becomes 1.5 and -1), each ``and`` turned into ``unless`` and back. A mutant that Prometheus would not load
+is no mutant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.prometheus.rules import FOLDER, TOKEN, documents, rules_of
+
+TURNED = {"==": "!=", "!=": "==", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "and": "unless", "unless": "and"}
+ZERO = ("1.5", "-1")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file of rules with one thing changed."""
+
+    alert: str
+    noun: str
+    change: str
+    document: Any
+
+
+def changed_expressions(expr: str) -> Iterator[tuple[str, str]]:
+    """What can be changed in an expression, in words, and the expression with it."""
+    before = ""
+    for found in TOKEN.finditer(expr):
+        text = found[0]
+        for new in _instead_of(found.lastgroup, text, before):
+            line = expr[: found.start()].count("\n") + 1
+            yield f"{text} -> {new} in line {line}", expr[: found.start()] + new + expr[found.end() :]
+        before = found.lastgroup or ""
+
+
+def _instead_of(kind: str | None, text: str, before: str) -> tuple[str, ...]:
+    if kind in {"comparison", "set"}:
+        return (TURNED[text],)
+    if kind != "number":
+        return ()
+    number = float(text)
+    if not number:
+        return ZERO if before == "comparison" else ()
+    return f"{number * 2:.12g}", f"{number / 2:.12g}"
+
+
+def changed_rules(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """What can be changed in an alert, in words, and the alert with it; None is no alert."""
+    yield "deleted", None
+    if "for" in rule:
+        yield "without for", {key: value for key, value in rule.items() if key != "for"}
+    for change, expr in changed_expressions(rule["expr"]):
+        yield change, {**rule, "expr": expr}
+
+
+def mutants() -> Iterator[Mutant]:
+    """Every mutant of every alert."""
+    for noun, document in documents().items():
+        for number, rule in enumerate(rules_of(document)):
+            for change, new in changed_rules(rule) if "alert" in rule else ():
+                yield Mutant(rule["alert"], noun, change, _with(document, number, new))
+
+
+def _with(document: Any, number: int, rule: dict[str, Any] | None) -> Any:
+    changed = deepcopy(document)
+    (group,) = changed["groups"]
+    group["rules"][number : number + 1] = [] if rule is None else [rule]
+    return changed
+
+
+def lives(mutant: Mutant, folder: Path, promtool: str = "promtool") -> bool:
+    """Whether no case of the alert's notices. Only the noun's rules are there: no case needs others."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        rules, cases = Path(place, "rules"), Path(place, "tests")
+        rules.mkdir()
+        cases.mkdir()
+        file = rules / f"{mutant.noun}.yml"
+        file.write_text(json.dumps(mutant.document), "utf-8")
+        shutil.copy(FOLDER / "tests" / f"{mutant.alert}.yml", cases)
+        if _run(promtool, "test", "rules", str(cases / f"{mutant.alert}.yml")):
+            return True
+        return not _run(promtool, "check", "rules", str(file))
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def chosen(names: list[str], sample: int | None, seed: int = 0) -> list[Mutant]:
+    """The mutants of these alerts, or of all; if a sample is asked for, so many of them, always the same."""
+    found = [mutant for mutant in mutants() if not names or mutant.alert in names]
+    if sample is None or sample >= len(found):
+        return found
+    return random.Random(seed).sample(found, sample)
+
+
+def survivors(found: list[Mutant], *, say: bool = False) -> list[Mutant]:
+    """Those that live. Tried by as many processes as there are cores."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        living: list[Mutant] = []
+        for number, (mutant, alive) in enumerate(zip(found, pool.map(lambda each: lives(each, Path(folder)), found)), 1):
+            living += [mutant] * alive
+            if say:
+                print(f"\r{number} of {len(found)}, {len(living)} live", end="", file=sys.stderr, flush=True)
+    return living
+
+
+def table(found: list[Mutant], living: list[Mutant]) -> str:
+    """How many mutants each alert had, how many died, and what those that live have changed."""
+    names = list(dict.fromkeys(mutant.alert for mutant in found))
+    rows = [(name, [m for m in found if m.alert == name], [m.change for m in living if m.alert == name]) for name in names]
+    return "\n".join(f"{name:36}{len(all_) - len(left):4} of{len(all_):4} died  {'; '.join(left)}" for name, all_, left in rows)
+
+
+def main() -> int:
+    """Try them, print the table; 1 where one lives."""
+    parser = argparse.ArgumentParser(description="Break every alert in every way, and see that its cases notice.")
+    parser.add_argument("alert", nargs="*", help="only these alerts")
+    parser.add_argument("--sample", type=int, help="only so many mutants, always the same")
+    options = parser.parse_args()
+    began, found = time.monotonic(), chosen(options.alert, options.sample)
+    living = survivors(found, say=True)
+    print(f"\r{table(found, living)}\n{len(found) - len(living)} of {len(found)} mutants died, {time.monotonic() - began:.0f} s")
+    return bool(living)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
