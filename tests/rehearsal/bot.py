@@ -169,6 +169,11 @@ class Bot(commands.AutoShardedBot):
         """Have them no more."""
         prometheus_client.REGISTRY.unregister(self._kept.pop())
 
+    async def do_misrecord(self, message: discord.Message, _: str) -> None:
+        """Count backwards in a metric of its own."""
+        exporter: Any = self.get_cog("ArgusExporter")
+        exporter.counter("rehearsal_total", "What is counted.").inc(-1)
+
     async def do_stumble(self, message: discord.Message, _: str) -> None:
         """Fail in a listener, at each message from now on."""
         self._stumbling = True

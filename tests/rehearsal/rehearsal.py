@@ -168,7 +168,8 @@ class Rehearsal:
     async def _rehearse(self, row: Row) -> Result:
         result = Result(row)
         folder = self._folder / row.name
-        scene = Scene(row.name, row.fleet, self._factor, folder, patience=row.patience, chat=row.chat)
+        people = {"patience": row.patience, "chat": row.chat, "pings": row.pings}
+        scene = Scene(row.name, row.fleet, self._factor, folder, **people)
         self._tell(row, "starts")
         try:
             async with scene.running():
@@ -195,7 +196,8 @@ class Rehearsal:
             await self._minutes(row.lasts)
         self._tell(row, "is mended")
         ended = time.monotonic()
-        await self._until(lambda: row.told <= self._told(row) and not self._open(row), RESOLVING)
+        await self._until(lambda: row.follows <= self._told(row), FIRING)
+        await self._until(lambda: not self._open(row), RESOLVING)
         result.resolved_after = time.monotonic() - ended
         result.left = frozenset(self._open(row))
         result.notified = frozenset(self._told(row))

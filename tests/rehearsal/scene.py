@@ -102,10 +102,18 @@ class Scene:
     """A bot in its Discord."""
 
     def __init__(
-        self, name: str, fleet: tuple[Process, ...], factor: float, folder: Path, *, patience: float, chat: float
+        self,
+        name: str,
+        fleet: tuple[Process, ...],
+        factor: float,
+        folder: Path,
+        *,
+        patience: float = PATIENCE,
+        chat: float = CHAT,
+        pings: float = PINGS,
     ) -> None:
         self.name, self.factor = name, factor
-        self.uses: defaultdict[str, float] = defaultdict(float, ping=PINGS)
+        self.uses: defaultdict[str, float] = defaultdict(float, ping=pings)
         """What commands people use, and how often per second."""
         self.unlisted: set[Running] = set()
         """The processes that Prometheus is not told of."""

@@ -23,7 +23,7 @@ from tests.rehearsal.incidents import (
     together,
     use,
 )
-from tests.rehearsal.scene import CHAT, PATIENCE, Process
+from tests.rehearsal.scene import CHAT, PATIENCE, PINGS, Process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Row:
     :param history: the share of commands that failed in the three days before; None where nothing is known of them.
     :param patience: real seconds of silence that discord.py bears.
     :param chat: events for each shard a second.
+    :param pings: commands that people use a second, and that are well.
     :param quick: whether CI rehearses it.
     """
 
@@ -58,6 +59,7 @@ class Row:
     history: float | None = None
     patience: float = PATIENCE
     chat: float = CHAT
+    pings: float = PINGS
     quick: bool = False
 
     @property
@@ -76,7 +78,7 @@ def _alerts(names: str) -> frozenset[str]:
 
 _TWO: Final = (Process((0,), 2, "0"), Process((1,), 2, "1"))
 _FOR_EVER: Final = 3600.0
-_NIGHT: Final = use("ping", 0)
+_NIGHT: Final = 0.0
 """Nobody uses the bot: what is wrong with commands is none of the incident."""
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -129,7 +131,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="frozen",
         what="The process does not run, at night: no stall of the event loop, because nothing ran at all.",
-        incident=together(_NIGHT, incidents.frozen),
+        incident=incidents.frozen,
+        pings=_NIGHT,
         fires=_alerts("ArgusTargetDown"),
         patience=_FOR_EVER,
     ),
@@ -181,6 +184,7 @@ ROWS: Final[tuple[Row, ...]] = (
         fleet=_shards(3),
         patience=_FOR_EVER,
         chat=0.2,
+        pings=_NIGHT,
         quick=True,
     ),
     Row(
@@ -248,14 +252,16 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="served_twice",
         what="A second process takes a shard that the first one has. At night: users would see every answer twice.",
-        incident=together(_NIGHT, joined(Process((1,), 2))),
+        incident=joined(Process((1,), 2)),
+        pings=_NIGHT,
         fires=_alerts("DiscordShardDuplicated"),
         fleet=_shards(2),
     ),
     Row(
         name="counted_differently",
         what="A process joins that knows of three shards where the others know two: all three are somebody's, once.",
-        incident=together(_NIGHT, joined(Process((2,), 3))),
+        incident=joined(Process((2,), 3)),
+        pings=_NIGHT,
         fires=_alerts("DiscordShardCountMismatch"),
         fleet=_shards(2),
     ),
@@ -332,7 +338,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="banned",
         what="Cloudflare refuses every request, at night; the bot makes few.",
-        incident=together(_NIGHT, discord("cloudflare_ban"), tell_often("post", every=4, argument=1)),
+        incident=together(discord("cloudflare_ban"), tell_often("post", every=4, argument=1)),
+        pings=_NIGHT,
         fires=_alerts("DiscordCloudflareBanned"),
         quick=True,
     ),
@@ -358,7 +365,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="api_errors",
         what="Discord answers with server errors, at night.",
-        incident=together(_NIGHT, discord("rest_5xx", status=500), tell_often("post", every=0.5, argument=1)),
+        incident=together(discord("rest_5xx", status=500), tell_often("post", every=0.5, argument=1)),
+        pings=_NIGHT,
         fires=_alerts("DiscordApiErrors"),
     ),
     Row(
@@ -415,6 +423,12 @@ ROWS: Final[tuple[Row, ...]] = (
         what="Metrics of the bot's own cannot be collected: caught at each scrape.",
         incident=tell("register", then="unregister"),
         fires=_alerts("ArgusInstrumentationErrors"),
+    ),
+    Row(
+        name="nonsense",
+        what="The bot records amounts in a metric of its own that are no amounts: they are left out.",
+        incident=tell_often("misrecord", every=1),
+        fires=_alerts("ArgusDroppedData"),
     ),
     Row(
         name="many_loggers",
