@@ -9,13 +9,13 @@ from typing import ClassVar, Final
 from argus_exporter import catalogue
 from argus_exporter.catalogue import COMMAND_TYPES, OTHER
 from argus_exporter.collectors.base import Collector, Context, word
-from argus_exporter.discordpy import CommandEnd, CommandListener
+from argus_exporter.discordpy import CommandListener
 from argus_exporter.discordpy.outcomes import FAULTS, OK
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from argus_exporter.discordpy import ClientView
+    from argus_exporter.discordpy import ClientView, Run
     from argus_exporter.instruments import CounterCell, HistogramCell
 
 ZEROS: Final = (OK, *FAULTS)
@@ -68,6 +68,7 @@ class CommandsCollector(Collector, CommandListener):
 
     def sample(self) -> None:
         """Say how many commands run, and which there are; O(1) while they are the same."""
+        self._view.journal.settle()
         self._in_flight.value = self._view.commands.running()
         names = self._view.commands.registered()
         if names is not self._names:
@@ -85,18 +86,18 @@ class CommandsCollector(Collector, CommandListener):
                 self._admit(command)
                 self._make_room(word(command), kind)
 
-    def ended(self, end: CommandEnd) -> None:
+    def ended(self, run: Run) -> None:
         """Count it, whatever its outcome."""
-        row = self._rows.get((end.command, end.type)) or self._row(end.command, end.type)
-        if end.outcome == OK and row.ok is not None:
+        row = self._rows.get((run.command, run.type)) or self._row(run.command, run.type)
+        if run.outcome == OK and row.ok is not None:
             row.ok.value += 1
         else:
-            self._total.labels(word(end.command), end.type, end.outcome).value += 1
-        trace = "" if end.receipt is None else end.receipt.trace
-        row.durations.observe(end.seconds, trace)
-        row.by_command.observe(end.seconds, trace)
-        if end.error is not None and end.outcome != OK:
-            self._fail(end, end.error)
+            self._total.labels(word(run.command), run.type, run.outcome).value += 1
+        trace = "" if run.receipt is None else run.receipt.trace
+        row.durations.observe(run.seconds, trace)
+        row.by_command.observe(run.seconds, trace)
+        if run.error is not None and run.outcome != OK:
+            self._fail(run, run.error)
 
     def _row(self, command: str, kind: str) -> Row:
         """The cells of a command that has none yet; they are kept if it is one of the first ones."""
@@ -123,11 +124,11 @@ class CommandsCollector(Collector, CommandListener):
         ok, *_ = [self._total.labels(command, kind, outcome) for outcome in ZEROS]
         return ok
 
-    def _fail(self, end: CommandEnd, error: BaseException) -> None:
-        self._errors.labels(self._admit(end.command), type(error).__name__).value += 1
-        if end.outcome in FAULTS:
-            facts = {"command": end.command, "type": end.type, "outcome": end.outcome, "shard": end.shard}
-            trace = end.receipt.trace if end.receipt else ""
+    def _fail(self, run: Run, error: BaseException) -> None:
+        self._errors.labels(self._admit(run.command), type(error).__name__).value += 1
+        if run.outcome in FAULTS:
+            facts = {"command": run.command, "type": run.type, "outcome": run.outcome, "shard": run.shard}
+            trace = run.receipt.trace if run.receipt else ""
             self._report(error, {**facts, "trace_id": trace} if trace else facts)
 
 

@@ -26,6 +26,7 @@ class InteractionsCollector(Collector, InteractionListener):
         self._view: ClientView = view
         self._report = context.report
         view.interactions.active_trace = instruments.active_trace
+        view.journal.hurry(self.noun, needed=instruments.active_trace is not None)
         received = instruments.counter(catalogue.INTERACTIONS_TOTAL)
         self._handled = instruments.counter(catalogue.INTERACTIONS_HANDLED_TOTAL)
         self._in_flight = instruments.gauge(catalogue.INTERACTIONS_IN_FLIGHT).labels()

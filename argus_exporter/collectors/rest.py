@@ -51,11 +51,12 @@ class RestCollector(Collector, HttpListener):
     def sample(self) -> None:
         """Bring the gauges up to date: O(1)."""
         wire = self._view.wire
+        self._view.journal.settle()
         wire.follow()
         new, self._unheld = wire.unheld - self._unheld, wire.unheld
         self._waits["bucket"].counts[0] += new
         limited = wire.global_limited
-        self._in_flight.value = wire.under_way if wire.hooked else None
+        self._in_flight.value = len(wire.flying) if wire.hooked else None
         self._global.value = None if limited is None else int(limited)
         self._buckets.value = wire.buckets
         self._skew.value = self._view.clock.skew

@@ -12,8 +12,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from argus_exporter.collectors.base import Context
-    from argus_exporter.discordpy import ClientView, CommandEnd
-    from argus_exporter.discordpy.commands import Run
+    from argus_exporter.discordpy import ClientView, Run
 
 
 class Tags(CommandListener):
@@ -57,6 +56,7 @@ class Tags(CommandListener):
         active, commands = self._sentry.active, self._view.commands
         self._view.event_listeners.entered = [self._enter_event] if active else []
         commands.entered = [self._enter_command] if active and self._follows_commands else []
+        self._view.journal.hurry("tags", needed=bool(commands.entered))
         if commands.entered and self not in commands.listeners:
             commands.listeners.append(self)
         elif not commands.entered and self in commands.listeners:
@@ -66,12 +66,12 @@ class Tags(CommandListener):
         self._sentry.enter(
             lambda: {
                 "command": command_of(subject),
-                "type": run.kind,
+                "type": run.type,
                 **self._facts("", (subject,), run.receipt.trace if run.receipt else ""),
             }
         )
 
-    def ended(self, end: CommandEnd) -> None:  # noqa: ARG002
+    def ended(self, run: Run) -> None:  # noqa: ARG002
         """It has ended; what comes after it in this task is none of its own."""
         self._sentry.leave()
 

@@ -50,11 +50,12 @@ read or replaced                                    without it
 
 from __future__ import annotations
 
-from argus_exporter.discordpy.commands import CommandEnd, CommandListener
+from argus_exporter.discordpy.commands import CommandListener
 from argus_exporter.discordpy.interactions import InteractionListener, Receipt
 from argus_exporter.discordpy.listeners import EventListener
 from argus_exporter.discordpy.loops import Followed, Loops
 from argus_exporter.discordpy.patches import Patches
+from argus_exporter.discordpy.runs import Run
 from argus_exporter.discordpy.sockets import Heart, is_fatal
 from argus_exporter.discordpy.subjects import command_of, shard_of, user_id_of
 from argus_exporter.discordpy.trace import http_trace
@@ -63,7 +64,6 @@ from argus_exporter.discordpy.wire import Exchange, HttpListener
 
 __all__ = (
     "ClientView",
-    "CommandEnd",
     "CommandListener",
     "EventListener",
     "Exchange",
@@ -75,6 +75,7 @@ __all__ = (
     "Loops",
     "Patches",
     "Receipt",
+    "Run",
     "SessionStartLimit",
     "command_of",
     "http_trace",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 import typing
 from typing import Any, ClassVar, Final
 
@@ -20,62 +18,18 @@ from argus_exporter.discordpy.tree import TreeCommands
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from argus_exporter.discordpy.interactions import Receipt
+    from argus_exporter.discordpy.runs import Run
     from argus_exporter.discordpy.view import ClientView
-
-
-@dataclasses.dataclass(slots=True)
-class CommandEnd:
-    """A command that ended.
-
-    :ivar command: its qualified name, such as ``group sub command``; ``other`` if there is no such command.
-    :ivar type: one of :data:`argus_exporter.catalogue.COMMAND_TYPES`; a hybrid's as it was used.
-    :ivar outcome: one of :data:`argus_exporter.catalogue.OUTCOMES`.
-    :ivar seconds: from the receipt of the interaction or message to the end; nan where that is not known.
-    :ivar error: the cause under discord.py's wrappers.
-    :ivar receipt: that of the interaction; None for prefix commands.
-    :ivar shard: over which it came; known where there is an error.
-    """
-
-    command: str
-    type: str
-    outcome: str
-    seconds: float
-    error: BaseException | None
-    receipt: Receipt | None
-    shard: str = ""
 
 
 class CommandListener:
     """Who wants to hear of commands overrides what it wants. What it raises is caught and counted."""
 
-    def began(self, kind: str) -> None:
-        """A command of this type begins."""
-
-    def ended(self, end: CommandEnd) -> None:
-        """It ended, however it did; once for each that began."""
+    def ended(self, run: Run) -> None:
+        """It ended, however it did."""
 
 
-_BEGAN: Final = CommandListener.began
 _ENDED: Final = CommandListener.ended
-
-
-@dataclasses.dataclass(slots=True)
-class Run:
-    """A command that runs.
-
-    :ivar received: when its interaction or message was received, by ``time.perf_counter``.
-    :ivar error: what discord.py has told the error handlers.
-    :ivar completed: whether discord.py has said that it completed.
-    :ivar subject: its interaction or context.
-    """
-
-    kind: str
-    received: float
-    receipt: Receipt | None = None
-    error: BaseException | None = None
-    completed: bool = False
-    subject: object = None
 
 
 class Commands(Part[CommandListener]):
@@ -83,8 +37,8 @@ class Commands(Part[CommandListener]):
 
     :ivar rules: the outcomes by exception class.
     :ivar entered: are called where a command begins, in its own task, with its interaction or context.
-    :ivar runs: the commands that run, by ``id()`` of the interaction or context, which its task keeps alive; who sees
-        one end takes it out.
+    :ivar runs: the commands that run, by the id of the interaction or by ``id()`` of the context, which its task keeps
+        alive (no address is as large as an id of Discord's); who sees one end takes it out.
     :ivar active: whether it is parked, and so sees all; what is still in place before and after that does nothing.
     """
 
@@ -139,47 +93,47 @@ class Commands(Part[CommandListener]):
 
     # ------------------------------------------------------------------------------------- one command
 
-    def begin(self, subject: object, kind: str, received: float, receipt: Receipt | None = None) -> None:
-        """A command begins, called by an interaction or a context; a call within its own call is no other."""
-        if self.active and id(subject) not in self.runs:
-            self.runs[id(subject)] = run = Run(kind, received, receipt, subject=subject)
-            if self.listeners.ears[_BEGAN]:  # mostly nobody wants to hear
-                self.tell(CommandListener.began, kind)
-            for entered in self.entered:
-                self.view.guard("errors", entered, subject, run)
+    def begin(self, key: int, run: Run) -> None:
+        """A command begins; a call within its own call is no other."""
+        if self.active and key not in self.runs:
+            self.runs[key] = run
+            self.enter(run)
 
-    def fail(self, subject: object, error: BaseException) -> None:
+    def enter(self, run: Run) -> None:
+        """Call those who want to be called in the command's own task."""
+        for entered in self.entered:
+            self.view.guard("errors", entered, run.subject, run)
+
+    def fail(self, key: int, error: BaseException) -> None:
         """discord.py tells of a command's error."""
-        run = self.runs.get(id(subject))
+        run = self.runs.get(key)
         if run is not None:
             run.error = error
 
-    def end(self, run: Run, command: str | None, raised: BaseException | None, silent: str) -> str:
+    def end(self, run: Run, command: str | None, raised: BaseException | None, silent: str, at: float) -> None:
         """Tell of a command's end.
 
         :param command: its qualified name, if there is one.
         :param raised: what came out of the call.
         :param silent: the outcome where there is no exception.
-        :returns: the outcome.
+        :param at: when it ended, by ``time.perf_counter``.
         """
-        seconds = time.perf_counter() - run.received
-        outcome, cause, shard = silent, None, ""
+        run.command, run.outcome, run.seconds = command or OTHER, silent, at - run.began
         if raised is not None or run.error is not None:
             error = decisive(run.error, raised, self.rules)
-            outcome, cause = outcome_of(error, self.rules), unwrap(error)
-            shard = shard_of(self.view, "", (run.subject,))
-        name = OTHER if command is None or outcome == "not_found" else command
-        end = CommandEnd(name, run.kind, outcome, seconds, cause, run.receipt, shard)
+            run.outcome, run.error = outcome_of(error, self.rules), unwrap(error)
+            run.shard = shard_of(self.view, "", (run.subject,))
+            if run.outcome == "not_found":
+                run.command = OTHER
         for call in self.listeners.ears[_ENDED]:
             try:
-                call(end)
+                call(run)
             except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self.view.note_error(self.noun, error)
-        return outcome
 
     def _erred(self, ctx: Any, error: BaseException) -> None:
         if ctx.interaction is None:
-            self.fail(ctx, error)
+            self.fail(id(ctx), error)
         else:
             self._tree.fail(ctx.interaction, error)
 

@@ -7,7 +7,6 @@ end of its handler, and for a response that comes too late.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import time
@@ -36,8 +35,8 @@ MAX_AGE: Final = 60.0
 MAX_PENDING: Final = 10_000
 """Interactions that are followed at once."""
 
-_SWEPT: Final = 100
-"""How many at most are looked at for their age when another one is received; a sample looks at all."""
+_SWEPT: Final = 200
+"""How many at most are looked at for their age at a time; a sample looks at all."""
 
 _PLAUSIBLE: Final = 3600.0
 """Seconds between creation and receipt, either way, beyond which one of the clocks is not worth believing."""
@@ -51,7 +50,6 @@ _COMMAND: Final = 2
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(slots=True, eq=False)
 class Receipt:
     """An interaction that was received, and what has become of it.
 
@@ -71,20 +69,23 @@ class Receipt:
     :ivar waiting: answers that were sent in time and are on their way.
     """
 
-    id: int
-    type: str
-    received: float
-    received_at: float
-    created: float
+    # what most of them never have costs nothing in the class
     trace: str = ""
     delivery: float | None = None
-    deadline: float = 0.0
     tried: bool = False
     answered: bool = False
     refused: str = ""
     missed: bool = False
     ended: float | None = None
     waiting: tuple[Exchange, ...] = ()
+
+    def __init__(self, interaction_id: int, kind: str, received: float, received_at: float, created: float) -> None:
+        self.id = interaction_id
+        self.type = kind
+        self.received = received
+        self.received_at = received_at
+        self.created = created
+        self.deadline = received + DEADLINE
 
     @property
     def overdue(self) -> float:
@@ -166,6 +167,7 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def open(self, state: Any) -> None:
         """Wrap the parser of interactions, and see views and modals end."""
+        self.view.journal.afterwards.append((self._tidy,))
         self.view.wire.callbacks.append(self)  # first: without it, all would look unanswered
         self._active = True
         self._parsers = getattr(state, "parsers", {})
@@ -187,6 +189,7 @@ class Interactions(Part[InteractionListener], HttpListener):
     def close(self) -> None:
         """Give everything back. Interactions that are followed now are not told of any more."""
         self._active = False
+        self.view.journal.afterwards.clear()
         if self in self.view.wire.callbacks:
             self.view.wire.callbacks.remove(self)
         if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
@@ -199,20 +202,31 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def receipt_of(self, interaction_id: int) -> Receipt | None:
         """What is known of an interaction: until it is answered and has ended, or is too old."""
+        self.view.journal.settle()
+        return self.find(interaction_id)
+
+    def find(self, interaction_id: int) -> Receipt | None:
+        """As :meth:`receipt_of`, by what is accounted for."""
         return self._open.get(interaction_id) or self._kept.get(interaction_id)
 
     def end(
-        self, interaction_id: int, outcome: str, receipt: Receipt | None = None, error: BaseException | None = None
+        self,
+        interaction_id: int,
+        outcome: str,
+        receipt: Receipt | None = None,
+        error: BaseException | None = None,
+        at: float | None = None,
     ) -> None:
         """Whoever sees a handler end tells it here; only the first end of an interaction counts.
 
         :param receipt: as it was when the handler began: it is found by its id for :data:`MAX_AGE` only.
         :param error: what it raised, where nobody else tells of it.
+        :param at: when it ended, by :attr:`now`; now where not given.
         """
-        ending = receipt or self.receipt_of(interaction_id)
+        ending = receipt or self.find(interaction_id)
         if ending is None or ending.ended is not None or not self._active:
             return
-        ending.ended = self.now()
+        ending.ended = self.now() if at is None else at
         if ending.answered:
             self._kept.pop(interaction_id, None)
         if error is not None:
@@ -225,7 +239,9 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def settle(self) -> int | None:
         """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
+        self.view.journal.settle()
         now = self.now()
+        self.view.wire.tell_flying()
         for receipt in [each for each in self._open.values() if now > each.deadline]:
             self._check(receipt, now)
         self._sweep(now, 2 * MAX_PENDING)
@@ -238,12 +254,14 @@ class Interactions(Part[InteractionListener], HttpListener):
     # ------------------------------------------------------------------------------------- received
 
     def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
+        journal, take = self.view.journal, self._take
+        notes, settle = journal.notes, journal.settle
+
         def parse(data: Any) -> object:
             if self._active:
-                try:
-                    self._take(data, self.now(), self.epoch())
-                except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
-                    self.view.note_error(self.noun, error)
+                notes.append((take, data, self.now(), self.epoch()))
+                if len(notes) >= journal.limit:
+                    settle()
             return parser(data)
 
         return parse
@@ -253,6 +271,7 @@ class Interactions(Part[InteractionListener], HttpListener):
             self._stamp = self.now(), self.epoch()
 
     def _dispatched(self, interaction: discord.Interaction[Any]) -> None:
+        self.view.journal.settle()
         stamp, self._stamp = self._stamp or (self.now(), self.epoch()), None
         self._take({"id": interaction.id, "type": interaction.type.value, "data": interaction.data}, *stamp)
 
@@ -260,8 +279,6 @@ class Interactions(Part[InteractionListener], HttpListener):
         receipt = _read(data, received, received_at)
         if receipt is None or receipt.id in self._open or receipt.id in self._kept:
             return
-        if received > self._due:
-            self._sweep(received, _SWEPT)
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
         self._open[receipt.id] = receipt
@@ -272,26 +289,22 @@ class Interactions(Part[InteractionListener], HttpListener):
                 call(receipt)
             except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self.view.note_error(self.noun, error)
+        skew = self.view.clock.skew
         if not self.view.wire.hooked:
-            self._date(receipt, late=True)
+            self._date(receipt, skew or 0.0)
             receipt.answered = True  # for all that could be known
             self._keep(receipt)
-        elif self.view.clock.skew is not None:
-            self._date(receipt, late=False)
+        elif skew is not None:
+            self._date(receipt, skew)
             if received > receipt.deadline:
                 self._check(receipt, received)
 
-    def _date(self, receipt: Receipt, *, late: bool) -> None:
-        """Find out when it was created by the own clock: as soon as the skew is known, or when it is ``late``."""
-        if receipt.delivery is not None:
-            return
-        skew = self.view.clock.skew
-        if skew is None and not late:
-            return
-        seconds = receipt.received_at - receipt.created - (skew or 0.0)
-        plausible = abs(seconds) <= _PLAUSIBLE
-        receipt.delivery = delivery = max(0.0, seconds) if plausible else 0.0
-        receipt.deadline = receipt.received + DEADLINE - delivery
+    def _date(self, receipt: Receipt, skew: float) -> None:
+        """Find out when it was created by the own clock."""
+        seconds = receipt.received_at - receipt.created - skew
+        plausible = -_PLAUSIBLE <= seconds <= _PLAUSIBLE
+        receipt.delivery = delivery = seconds if plausible and seconds > 0 else 0.0
+        receipt.deadline -= delivery
         if plausible:
             for call in self.listeners.ears[_DELIVERED]:
                 try:
@@ -299,19 +312,30 @@ class Interactions(Part[InteractionListener], HttpListener):
                 except Exception as error:  # noqa: BLE001
                     self.view.note_error(self.noun, error)
 
+    def _tidy(self) -> None:
+        """Look for what is over, if there may be such."""
+        now = self.now()
+        if now > self._due:
+            self.view.wire.tell_flying()
+            self._sweep(now, _SWEPT)
+
     # ------------------------------------------------------------------------------------- answered
 
     def sent(self, exchange: Exchange) -> None:
-        """A request goes out, perhaps a response."""
-        if exchange.interaction_id is None or (receipt := self.receipt_of(exchange.interaction_id)) is None:
+        """A request has gone out, perhaps a response, and has no answer yet."""
+        if exchange.interaction_id is None or (receipt := self.find(exchange.interaction_id)) is None:
             return
-        receipt.tried = True
-        if receipt.id in self._open and (receipt.delivery is None or exchange.sent > receipt.deadline):
-            self._check(receipt, exchange.sent)
+        self._try(receipt, exchange)
         if receipt.id in self._open:
             receipt.waiting += (exchange,)
         if self.active_trace is not None:
             receipt.trace = receipt.trace or self.active_trace()
+
+    def _try(self, receipt: Receipt, exchange: Exchange) -> None:
+        """A response goes out, or went out, perhaps too late."""
+        receipt.tried = True
+        if (receipt.delivery is None or exchange.sent > receipt.deadline) and receipt.id in self._open:
+            self._check(receipt, exchange.sent)
 
     def done(self, exchange: Exchange) -> None:
         """Discord has answered a request, or has not.
@@ -320,22 +344,22 @@ class Interactions(Part[InteractionListener], HttpListener):
         """
         if exchange.interaction_id is None:
             return
-        receipt = self.receipt_of(exchange.interaction_id)
+        receipt = self._open.get(exchange.interaction_id) or self._kept.get(exchange.interaction_id)
         if receipt is not None:
+            if not exchange.told:
+                self._try(receipt, exchange)
             self._answer(receipt, exchange)
         if exchange.status[0] == "4" and exchange.status != "429":
             self.tell(InteractionListener.refused, exchange)
 
     def _answer(self, receipt: Receipt, exchange: Exchange) -> None:
-        receipt.tried = True
-        waiting = receipt.waiting
-        is_the_one = len(waiting) == 1 and waiting[0] is exchange
-        receipt.waiting = () if is_the_one else tuple(each for each in waiting if each is not exchange)
+        if receipt.waiting:
+            receipt.waiting = tuple(each for each in receipt.waiting if each is not exchange)
         if receipt.answered:
             return
         if exchange.status[0] == "2":
             if receipt.delivery is None:
-                self._date(receipt, late=True)
+                self._date(receipt, self.view.clock.skew or 0.0)
             receipt.answered = True
             self._keep(receipt)
             for call in self.listeners.ears[_ANSWERED]:
@@ -352,8 +376,9 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def _check(self, receipt: Receipt, now: float) -> None:
         """Whether the deadline of an open interaction has passed."""
-        if receipt.delivery is None:
-            self._date(receipt, late=now > receipt.deadline)
+        skew = self.view.clock.skew
+        if receipt.delivery is None and (skew is not None or now > receipt.deadline):
+            self._date(receipt, skew or 0.0)
         if now > receipt.deadline and receipt.delivery is not None:
             self._keep(receipt)
             self._miss(receipt)
@@ -378,7 +403,8 @@ class Interactions(Part[InteractionListener], HttpListener):
             if (first := _first(self._open)) and now > first.overdue:
                 self._check(first, now)
             elif (first := _first(self._kept)) and now > first.received + MAX_AGE:
-                self._forget(self._kept.pop(first.id))
+                self._drop(self._kept.pop(first.id))
+                self._forget(first)
             else:
                 break
         first, oldest = _first(self._open), _first(self._kept)
@@ -387,10 +413,17 @@ class Interactions(Part[InteractionListener], HttpListener):
     def _evict(self) -> None:
         """Make room: for what can still be answered at the cost of what cannot."""
         if self._kept:
-            self._forget(self._kept.popitem(last=False)[1])
+            self._drop(receipt := self._kept.popitem(last=False)[1])
+            self._forget(receipt)
         else:
-            _, receipt = self._open.popitem(last=False)
+            self._drop(receipt := self._open.popitem(last=False)[1])
             self.tell(InteractionListener.evicted, receipt)
+
+    def _drop(self, receipt: Receipt) -> None:
+        """It can no longer be found: a command that runs is given it."""
+        run = self.view.commands.runs.get(receipt.id)
+        if run is not None:
+            run.date(receipt)
 
     def _forget(self, receipt: Receipt) -> None:
         """Follow it no longer."""
@@ -415,4 +448,4 @@ def _read(data: Any, received: float, received_at: float) -> Receipt | None:
         created = (interaction_id >> 22) / 1000 + _DISCORD_EPOCH
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
-    return Receipt(interaction_id, kind, received, received_at, created, "", None, received + DEADLINE)
+    return Receipt(interaction_id, kind, received, received_at, created)

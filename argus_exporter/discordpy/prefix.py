@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, Final
 
 from argus_exporter.discordpy.outcomes import OK
+from argus_exporter.discordpy.runs import Run
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,9 @@ class PrefixCommands:
     def _begin(self, ctx: Any) -> None:
         now, message_id = time.perf_counter(), str(ctx.message.id)
         received = next((at for each, at in reversed(self._stamps) if each == message_id), now)
-        self._commands.begin(ctx, "prefix", received)
+        run = Run(ctx, received)
+        run.type = "prefix"
+        self._commands.begin(id(ctx), run)
 
     def _end(self, ctx: Any, raised: BaseException | None = None) -> None:
         run = self._commands.runs.pop(id(ctx), None)
@@ -92,4 +95,4 @@ class PrefixCommands:
         # discord.py swallows the cancellation of a command; an invoke of the user's own may have let nobody in
         completed = "cancelled" if ctx.command_failed else OK
         name = None if ctx.command is None else ctx.command.qualified_name
-        self._commands.end(run, name, raised, completed if run.completed else "rejected")
+        self._commands.end(run, name, raised, completed if run.completed else "rejected", time.perf_counter())

@@ -7,22 +7,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import time
 import typing
 import weakref
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import discord
 
 from argus_exporter.discordpy.interactions import InteractionListener
 from argus_exporter.discordpy.outcomes import BOT_ERROR, DISCORD_ERROR, OK, outcome_of
+from argus_exporter.discordpy.runs import Run
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
     from argus_exporter.discordpy.commands import Commands
-    from argus_exporter.discordpy.interactions import Receipt
+    from argus_exporter.discordpy.interactions import Interactions, Receipt
 
 _TYPES: Final = {2: "user", 3: "message"}
 """The types of app commands as Discord numbers them; what else is called is a slash command."""
@@ -38,14 +38,18 @@ _log: Final = logging.getLogger(__name__)
 class TreeCommands(InteractionListener):
     """Hooks the command tree: its ``_call``, and ``on_error`` around whatever is there when a command begins.
 
+    :ivar noun: under which what is caught here is counted.
     :ivar tree: the client's command tree; None while there is none.
     :ivar degraded: whether there is no ``_call``; then the public ``on_error`` and ``app_command_completion`` tell.
     """
+
+    noun: ClassVar[str] = "commands"
 
     def __init__(self, commands: Commands) -> None:
         self.tree: Any = None
         self.degraded = False
         self._commands = commands
+        self._interactions: Interactions = commands.view.interactions
         self._guard = commands.view.guard
         self._state: Any = None
         self._listener: InteractionListener = self
@@ -60,12 +64,12 @@ class TreeCommands(InteractionListener):
         self.check()
         if self.tree is not None and not self.degraded:
             self._listener = InteractionListener()  # wants the receipts to be there, and hears nothing
-        self._commands.view.interactions.listeners.append(self._listener)
+        self._interactions.listeners.append(self._listener)
 
     def close(self) -> None:
         """Listen no more."""
         with contextlib.suppress(ValueError):
-            self._commands.view.interactions.listeners.remove(self._listener)
+            self._interactions.listeners.remove(self._listener)
 
     def received(self, receipt: Receipt) -> None:  # noqa: ARG002
         """An interaction came, which the tree has not seen yet."""
@@ -113,81 +117,100 @@ class TreeCommands(InteractionListener):
         return on_error
 
     def _calling(self, tree: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-        # by hand what guard would do, for a tenth of what all of this costs
-        begin, end, note_error = self._begin, self._end, self._commands.view.note_error
+        commands, journal, interactions = self._commands, self._commands.view.journal, self._interactions
+        runs, notes, settle, ended = commands.runs, journal.notes, journal.settle, self._ended
 
         async def call(interaction: Any, *more: Any, **named: Any) -> Any:
-            try:
-                begin(tree, interaction)
-            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
-                note_error("commands", error)
+            key = interaction.id
+            if interaction.type is _AUTOCOMPLETE or not commands.active or key in runs:
+                return await self._follow(tree, interaction, original(interaction, *more, **named))
+            run = runs[key] = Run(interaction, interactions.now())
+            if commands.entered or tree.on_error is not self._around:
+                self._guard("commands", self._enter, tree, run)
             try:
                 result = await original(interaction, *more, **named)
             except BaseException as error:
-                self._guard("commands", end, interaction, error)
+                if runs.pop(key, None) is run:
+                    notes.append((ended, run, error, interactions.now()))
+                    settle()
                 raise
-            try:
-                end(interaction)
-            except Exception as error:  # noqa: BLE001
-                note_error("commands", error)
+            if runs.pop(key, None) is run:
+                notes.append((ended, run, None, interactions.now()))
+                if run.error is not None or len(notes) >= journal.limit:  # an error is told of at once
+                    settle()
             return result
 
         return call
 
     # ------------------------------------------------------------------------------------- one command
 
-    def _begin(self, tree: Any, interaction: Any) -> None:
-        if not self._commands.active:
-            return
+    def _enter(self, tree: Any, run: Run) -> None:
+        """A command begins where somebody wants to know it in its own task, or where the user has changed something."""
         if tree.on_error is not self._around:
             self._keep_around(tree)
-        if interaction.type is _AUTOCOMPLETE:
-            return
-        receipt = self._commands.view.interactions.receipt_of(interaction.id)
-        if receipt is None:
-            self._begin_at(interaction, time.perf_counter())
-        else:
-            self._commands.begin(interaction, receipt.type, receipt.received, receipt)
+        if self._commands.entered:
+            _date(run, self._interactions.receipt_of(run.subject.id))
+            self._commands.enter(run)
 
-    def _begin_at(self, interaction: Any, began: float) -> None:
-        self._commands.begin(interaction, _TYPES.get(interaction.data.get("type"), "slash"), began)
+    async def _follow(self, tree: Any, interaction: Any, running: Any) -> Any:
+        """Await what is no command of its own, and tell the end of it if it is an autocomplete."""
+        is_one = self._commands.active and interaction.type is _AUTOCOMPLETE
+        if is_one and tree.on_error is not self._around:
+            self._guard("commands", self._keep_around, tree)
+        try:
+            result = await running
+        except BaseException as error:
+            if is_one:
+                self._guard("commands", self._autocompleted, interaction, error)
+            raise
+        if is_one:
+            self._guard("commands", self._autocompleted, interaction)
+        return result
 
-    def _end(self, interaction: Any, raised: BaseException | None = None) -> None:
-        if interaction.type is _AUTOCOMPLETE:
-            self._commands.view.interactions.end(interaction.id, self._autocompleted(interaction, raised))
-            return
-        run = self._commands.runs.pop(id(interaction), None)
-        if run is not None:
-            # no exception, and yet it failed: interaction_check said no
-            silent = "rejected" if interaction.command_failed else OK
-            command = interaction.command
-            name = None if command is None else command.qualified_name
-            outcome = self._commands.end(run, name, raised, silent)
-            self._commands.view.interactions.end(interaction.id, outcome, run.receipt)
+    def _ended(self, run: Run, raised: BaseException | None, at: float) -> None:
+        interaction = run.subject
+        if not run.type:
+            _date(run, self._interactions.find(interaction.id))
+        command = interaction.command
+        name = None if command is None else command.qualified_name
+        # no exception, and yet it failed: interaction_check said no
+        self._commands.end(run, name, raised, "rejected" if interaction.command_failed else OK, at)
+        if run.receipt is not None:
+            self._interactions.end(interaction.id, run.outcome, run.receipt, at=at)
 
     def fail(self, interaction: Any, error: BaseException) -> None:
         """discord.py tells of a command's error, which by the public way is its end, though it may be told again."""
         if not self.degraded:
-            self._commands.fail(interaction, error)
+            self._commands.fail(interaction.id, error)
         elif self._told.get(id(error)) is not error:
             self._told[id(error)] = error  # by its id: the user's may have no hash
             self._completed(interaction, error=error)
 
     def _completed(self, interaction: Any, *_: object, error: BaseException | None = None) -> None:
-        receipt = self._commands.view.interactions.receipt_of(interaction.id)
-        if receipt is None:
-            self._begin_at(interaction, math.nan)
-        else:
-            self._commands.begin(interaction, receipt.type, receipt.received, receipt)
-        self._end(interaction, error)
+        if self._commands.active:
+            view = self._commands.view
+            view.journal.settle()
+            self._ended(Run(interaction, math.nan), error, view.interactions.now())
 
-    def _autocompleted(self, interaction: Any, raised: BaseException | None) -> str:
-        """discord.py swallows what an autocomplete raises; but one that did not fail has answered."""
+    def _autocompleted(self, interaction: Any, raised: BaseException | None = None) -> None:
+        interactions = self._interactions
+        receipt = interactions.receipt_of(interaction.id)
+        interactions.end(interaction.id, self._outcome(interaction, receipt, raised), receipt)
+
+    def _outcome(self, interaction: Any, receipt: Receipt | None, raised: BaseException | None) -> str:
+        """How an autocomplete ended: discord.py swallows what it raises; but one that did not fail has answered."""
         if raised is not None:
             return outcome_of(raised, self._commands.rules)
         if interaction.command_failed:  # interaction_check said no
             return "rejected"
         if interaction.response.is_done():
             return OK
-        receipt = self._commands.view.interactions.receipt_of(interaction.id)
         return DISCORD_ERROR if receipt is not None and receipt.refused.startswith(_THEIRS) else BOT_ERROR
+
+
+def _date(run: Run, receipt: Receipt | None) -> None:
+    """Let a command have begun with the receipt of its interaction, if that is known."""
+    if receipt is not None:
+        run.date(receipt)
+    else:
+        run.type = _TYPES.get(run.subject.data.get("type"), "slash")

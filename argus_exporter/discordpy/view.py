@@ -23,6 +23,7 @@ from argus_exporter.discordpy.dispatch import counting, may_skip, skipping
 from argus_exporter.discordpy.fallback import Fallback
 from argus_exporter.discordpy.guilds import GuildLedger
 from argus_exporter.discordpy.interactions import Interactions
+from argus_exporter.discordpy.journal import Journal
 from argus_exporter.discordpy.listeners import Listeners
 from argus_exporter.discordpy.patches import Patches
 from argus_exporter.discordpy.sockets import CLOSE_CODE, Heart, Socket, heart_of
@@ -83,6 +84,7 @@ class ClientView:
     :param short_circuit: whether to skip dispatches of ``socket_event_type`` that nobody listens to.
     :ivar events: the cells of dispatch names; a name that is not here goes to the listeners.
     :ivar shard_cell: gives the cell in which a shard's dispatches are counted.
+    :ivar journal: what was noted and is not accounted for yet; a sample settles it first.
     :ivar hooked: whether websockets are watched; False where the public fallback counts.
     """
 
@@ -98,9 +100,10 @@ class ClientView:
         self.guilds = GuildLedger(client, self.guard)
         self.caches = Caches(client)
         self.clock = Clock()
+        self.journal = Journal(errors)
         self.wire = Wire(self)
-        self.commands = Commands(self)
         self.interactions = Interactions(self)
+        self.commands = Commands(self)
         self.event_listeners = Listeners(self)
         self.parts: tuple[Part[Any], ...] = (self.commands, self.interactions, self.wire, self.event_listeners)
         self.note_error: Final = errors
@@ -162,6 +165,7 @@ class ClientView:
     async def close(self) -> None:
         """Give everything back. Websockets go on as if we had never been there."""
         self.hooked = False
+        self.journal.settle()
         for part in reversed(self._wanted()):
             self.guard(part.noun, part.close)
         self.guilds.close()

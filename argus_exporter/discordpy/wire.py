@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import typing
 from contextvars import ContextVar
@@ -29,13 +28,15 @@ _WEBSOCKETS: Final = ("ws:", "wss:")
 _OWN_TEMPLATES: Final[dict[str | None, str]] = {
     template: template for template in TEMPLATES if template is not CALLBACK
 }
+_CLOCK_SECONDS: Final = 0.2
+"""So long the clock needs no other response: their number does not make it better, their spread does."""
+
 UNHELD_SECONDS: Final = 0.001
 """A request that was held back for less was not held back: so long takes the work of sending it."""
 
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(slots=True)
 class Exchange:
     """One attempt.
 
@@ -44,26 +45,33 @@ class Exchange:
     :ivar status: as text; ``error`` where no response came.
     :ivar api: whether it went to Discord's API, and not to its CDN or elsewhere.
     :ivar interaction_id: whose first response it is.
+    :ivar address: where it goes, as long as nobody has asked what route that is.
+    :ivar told: whether the listeners know that it was sent.
     """
 
-    method: str
-    route: str
-    sent: float
+    # what most of them never have costs nothing in the class
     api: bool = False
     seconds: float = 0.0
     status: str = "error"
     headers: Mapping[str, str] | None = None
     interaction_id: int | None = None
+    address: str = ""
+    told: bool = False
+
+    def __init__(self, method: str, route: str, sent: float) -> None:
+        self.method = method
+        self.route = route
+        self.sent = sent
 
 
 class HttpListener:
     """Who wants to hear of requests overrides what it wants. What it raises is caught and counted."""
 
     def sent(self, exchange: Exchange) -> None:
-        """An attempt goes out; it has neither status nor headers yet."""
+        """An attempt went out, and has no response yet. Of the others only their response is told."""
 
     def done(self, exchange: Exchange) -> None:
-        """Its response is there, or will not come; once for each that was sent."""
+        """Its response is there, or will not come; once for each attempt."""
 
     def waited(self, reason: str, seconds: float) -> None:
         """discord.py held a request back for the global limit, or for its ``bucket``: see :attr:`Wire.unheld`."""
@@ -76,13 +84,13 @@ _DONE: Final = HttpListener.done
 class _Call:
     """A call of ``HTTPClient.request``, from after the global limit on."""
 
-    __slots__ = ("began", "last", "seconds", "template")
+    __slots__ = ("began", "first", "last", "over", "template")
 
-    def __init__(self, route: object) -> None:
-        # its own template saves the search for one; a user's Route may have an id in it
-        self.template = _OWN_TEMPLATES.get(getattr(route, "path", None))
+    def __init__(self, template: str | None) -> None:
+        self.template = template
+        self.first: Exchange | None = None
         self.last: Exchange | None = None
-        self.seconds = 0.0
+        self.over = False
         self.began = perf_counter()
 
 
@@ -94,7 +102,7 @@ class Wire(Part[HttpListener]):
     :ivar unheld: how many requests did not have to wait for their bucket (less than ``UNHELD_SECONDS``). Nobody is told
         of each: they are nearly all.
     :ivar callbacks: who wants to hear of the first responses to interactions alone, and of nothing else.
-    :ivar under_way: attempts that were sent and have no response yet.
+    :ivar flying: attempts that were sent and have no response yet.
     :ivar hooked: whether attempts are seen; before the login by a trace only.
     """
 
@@ -104,12 +112,16 @@ class Wire(Part[HttpListener]):
         super().__init__(view)
         self.hooked = False
         self.callbacks: Audience[HttpListener] = Audience()
-        self.under_way = self.unheld = 0
+        self.flying: set[Exchange] = set()
+        self.unheld = 0
         self._http: Any = None
         self._session: Any = None
         self._trace: Any = None
         self._active = False
         self._clock = view.clock
+        self._clock_due = 0.0
+        self._journal = view.journal
+        self._notes = view.journal.notes
         self._of_session = Patches()
         self._calls: ContextVar[_Call | None] = ContextVar("argus_exporter_call", default=None)
 
@@ -182,13 +194,15 @@ class Wire(Part[HttpListener]):
 
     def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
         async def _request(method: str, str_or_url: Any, **named: Any) -> Any:
-            if not self._active:
+            exchange = self._begin(method, str_or_url) if self._active else None
+            if exchange is None:
                 return await original(method, str_or_url, **named)
-            exchange, response = self._begin(method, str_or_url), None
             try:
                 response = await original(method, str_or_url, **named)
-            finally:
-                self.end(exchange, response)
+            except BaseException:
+                self.end(exchange, None)
+                raise
+            self.end(exchange, response)
             return response
 
         return _request
@@ -198,58 +212,88 @@ class Wire(Part[HttpListener]):
         is_ours = self._session is None or session is self._session  # one trace may have been given to two clients
         return self._begin(method, url) if is_ours else None
 
-    def _begin(self, method: str, url: object) -> Exchange | None:  # noqa: C901 - each call costs
-        sent, call = perf_counter(), self._calls.get()
-        if call is not None and call.template is not None:
-            exchange = Exchange(method, call.template, sent, True)  # noqa: FBT003 - a name costs a tenth of a microsecond
+    def _begin(self, method: str, url: Any) -> Exchange | None:
+        call = self._calls.get()
+        if call is None or call.over or call.template is None:
+            address = url if type(url) is str else self._text(url)
+            if not address or address.startswith(_WEBSOCKETS):
+                return None
+            exchange = Exchange(method, "", perf_counter())
+            exchange.address = address
         else:
-            try:
-                found = _exchange(method, url if isinstance(url, str) else str(url), sent)
-            except Exception as error:  # noqa: BLE001 - the address is of anybody's making
-                self._failed(error)
-                return None
-            if found is None:
-                return None
-            exchange = found
-        if call is not None:
-            if call.last is None:
-                call.seconds = sent - call.began
+            exchange = Exchange(method, call.template, perf_counter())
+            exchange.api = True
+        if call is not None and not call.over:
             call.last = exchange
-        self.under_way += 1
-        for call_listener in self.listeners.ears[_SENT]:
-            try:
-                call_listener(exchange)
-            except Exception as error:  # noqa: BLE001
-                self._failed(error)
-        if exchange.interaction_id is not None:
-            for call_listener in self.callbacks.ears[_SENT]:
-                try:
-                    call_listener(exchange)
-                except Exception as error:  # noqa: BLE001
-                    self._failed(error)
+            if call.first is None:
+                call.first = exchange
+        self.flying.add(exchange)
+        if self._journal.limit == 1:  # somebody wants to be told in this task
+            self._journal.settle()
+            self._tell_sent(exchange)
         return exchange
+
+    def _text(self, url: object) -> str:
+        """The address as text; empty where it is of anybody's making, and cannot say."""
+        try:
+            return str(url)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return ""
 
     def end(self, exchange: Exchange | None, response: Any) -> None:
         """Tell that its response is there, or None if that will not come. Never raises."""
         if exchange is None:
             return
-        exchange.seconds = seconds = perf_counter() - exchange.sent
+        done = perf_counter()
+        exchange.seconds = done - exchange.sent
         if response is not None:
             try:
                 exchange.status, exchange.headers = str(response.status), response.headers
-                if exchange.api:
-                    now = time()
-                    self._clock.note(response.headers.get("Date"), now - seconds, now)
+                if done >= self._clock_due or self._clock.skew is None:
+                    self._note_clock(exchange, done)
             except Exception as error:  # noqa: BLE001 - the user's session may answer with anything
                 self._failed(error)
-        self.under_way -= 1
-        for call_listener in self.listeners.ears[_DONE]:
+        self.flying.discard(exchange)
+        notes = self._notes
+        notes.append((self._tell_done, exchange))
+        if len(notes) >= self._journal.limit:
+            self._journal.settle()
+
+    def _note_clock(self, exchange: Exchange, done: float) -> None:
+        if exchange.address:
+            _resolve(exchange)
+        if exchange.api and exchange.headers is not None:
+            now = time()
+            self._clock_due = done + _CLOCK_SECONDS
+            self._clock.note(exchange.headers.get("Date"), now - exchange.seconds, now)
+
+    # ------------------------------------------------------------------------------------- what is told of them later
+
+    def tell_flying(self) -> None:
+        """Tell of what was sent and has no response yet; of all others it is told with their response."""
+        for exchange in [each for each in self.flying if not each.told]:
+            self._tell_sent(exchange)
+
+    def _tell_sent(self, exchange: Exchange) -> None:
+        exchange.told = True
+        if exchange.address:
+            _resolve(exchange)
+        self._tell(_SENT, exchange)
+
+    def _tell_done(self, exchange: Exchange) -> None:
+        if exchange.address:
+            _resolve(exchange)
+        self._tell(_DONE, exchange)
+
+    def _tell(self, what: Callable[[HttpListener, Exchange], None], exchange: Exchange) -> None:
+        for call_listener in self.listeners.ears[what]:
             try:
                 call_listener(exchange)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self._failed(error)
         if exchange.interaction_id is not None:
-            for call_listener in self.callbacks.ears[_DONE]:
+            for call_listener in self.callbacks.ears[what]:
                 try:
                     call_listener(exchange)
                 except Exception as error:  # noqa: BLE001
@@ -261,7 +305,7 @@ class Wire(Part[HttpListener]):
     # ------------------------------------------------------------------------------------- waiting
 
     def _requesting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        set_call = self._calls.set
+        set_call, waited = self._calls.set, self._waited
 
         async def request(route: Any, **named: Any) -> Any:
             if not self._active:
@@ -271,13 +315,13 @@ class Wire(Part[HttpListener]):
             over: Any = getattr(self._http, _GLOBAL, None)
             if over.__class__ is asyncio.Event and not over.is_set():
                 await self._wait_for_all(over)
-            call = _Call(route)
+            # its own template saves the search for one; a user's Route may have an id in it
+            call = _Call(_OWN_TEMPLATES.get(getattr(route, "path", None)))
             set_call(call)
             try:
                 return await original(route, **named)
             finally:
-                set_call(None)
-                self._waited(call)
+                waited(call)
 
         return request
 
@@ -290,35 +334,40 @@ class Wire(Part[HttpListener]):
             self.tell(HttpListener.waited, "global", perf_counter() - began)
 
     def _waited(self, call: _Call) -> None:
-        now, last, seconds = perf_counter(), call.last, call.seconds
-        if last is None:  # cancelled, or RateLimited, before it was sent
+        """The call is over: what its task sends from now on is none of its own."""
+        now, call.over = perf_counter(), True
+        first, last = call.first, call.last
+        if first is None or last is None:  # cancelled, or RateLimited, before it was sent
             seconds = now - call.began
-        elif now - last.sent - last.seconds > UNHELD_SECONDS:
-            try:
-                seconds += _slept_after(last, now - last.sent - last.seconds)
-            except ValueError as error:  # a header that is no number
-                self._failed(error)
+        else:
+            seconds, after = first.sent - call.began, now - last.sent - last.seconds
+            if after > UNHELD_SECONDS:
+                try:
+                    seconds += _slept_after(last, after)
+                except ValueError as error:  # a header that is no number
+                    self._failed(error)
         if seconds < UNHELD_SECONDS:
             self.unheld += 1
         else:
             self.tell(HttpListener.waited, "bucket", seconds)
 
 
-def _exchange(method: str, address: str, sent: float) -> Exchange | None:
-    """What goes out; None for a websocket."""
-    if method == "POST" and address.endswith("/callback"):  # the most frequent one has a quick way
+def _resolve(exchange: Exchange) -> None:
+    """Find out what an attempt's address is."""
+    address, exchange.address = exchange.address, ""
+    if address.endswith("/callback") and exchange.method == "POST":  # the most frequent one has a quick way
         base, _, rest = address.partition("/interactions/")
         number, _, token = rest.partition("/")
-        if base == Route.BASE and token.count("/") == 1 and (interaction_id := _number(number)) is not None:
-            return Exchange(method, CALLBACK, sent, api=True, interaction_id=interaction_id)
+        if base == Route.BASE and token.count("/") == 1 and number.isdecimal() and number.isascii():
+            exchange.route, exchange.api, exchange.interaction_id = CALLBACK, True, int(number)
+            return
     path = path_of(address, Route.BASE)
     if path is None:
-        place = place_of(address, discord.Asset.BASE)
-        return None if address.startswith(_WEBSOCKETS) else Exchange(method, place, sent)
-    exchange = Exchange(method, template_of(path), sent, api=True)
-    if exchange.route is CALLBACK and method == "POST":
+        exchange.route = place_of(address, discord.Asset.BASE)
+        return
+    exchange.route, exchange.api = template_of(path), True
+    if exchange.route is CALLBACK and exchange.method == "POST":
         exchange.interaction_id = _number(path.split("/", 3)[2])
-    return exchange
 
 
 def _slept_after(last: Exchange, passed: float) -> float:

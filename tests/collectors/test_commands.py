@@ -14,8 +14,9 @@ from discord.ext import commands
 
 from argus_exporter import catalogue
 from argus_exporter.collectors.commands import scaled
-from argus_exporter.discordpy import CommandEnd, Receipt
+from argus_exporter.discordpy import Receipt
 from argus_exporter.discordpy.outcomes import outcome_of
+from argus_exporter.discordpy.runs import Run
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, PlainClient, counter_total, logged_in, until, value, values
 from tests.collectors.test_gateway import watched
@@ -239,9 +240,11 @@ async def test_faults_go_to_the_error_log_with_what_is_known(monkeypatch: pytest
 async def test_durations_carry_the_trace_that_was_active_in_the_handler() -> None:
     pytest.importorskip("opentelemetry")
     async with watched(PlainBot(), exemplars="on") as exporter:
-        receipt = Receipt(1, "slash", 0.0, 0.0, 0.0, trace="abc")
+        run = end_of("one", "ok", None)
+        run.receipt = Receipt(1, "slash", 0.0, 0.0, 0.0)
+        run.receipt.trace = "abc"
         for listener in exporter._view.commands.listeners:
-            listener.ended(CommandEnd("one", "slash", "ok", 0.5, None, receipt))
+            listener.ended(run)
         for family, key in ((BY_COMMAND, "one"), ("discord_command_duration_seconds", "slash")):
             cell: Any = exporter.instruments.families[family].cells[key,]
             assert [each.trace for each in cell.exemplars if each] == ["abc"]
@@ -278,8 +281,10 @@ async def test_a_reload_follows_again_and_unhooks_once() -> None:
             assert not {"_call", "on_error"} & set(vars(bot.tree))
 
 
-def end_of(command: str, outcome: str, error: BaseException | None, kind: str = "slash") -> CommandEnd:
-    return CommandEnd(command, kind, outcome, 0.1, error, None)
+def end_of(command: str, outcome: str, error: BaseException | None, kind: str = "slash") -> Run:
+    run = Run(None, 0.0)
+    run.command, run.type, run.outcome, run.seconds, run.error = command, kind, outcome, 0.1, error
+    return run
 
 
 OUTCOMES_WITH_ERRORS: list[tuple[str, BaseException | None]] = [

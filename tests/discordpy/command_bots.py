@@ -11,7 +11,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from argus_exporter.discordpy import ClientView, CommandEnd, CommandListener, InteractionListener
+from argus_exporter.discordpy import ClientView, CommandListener, InteractionListener
+from argus_exporter.discordpy.runs import Run
 from examples.discord_simulator import Simulator
 from tests.clients import logged_in, until
 
@@ -31,13 +32,9 @@ class Told(CommandListener, InteractionListener):
     view: ClientView
 
     def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.ends: list[CommandEnd] = []
+        self.ends: list[Run] = []
         self.handled: list[tuple[str, str]] = []
         self.errors: list[BaseException] = []
-
-    def began(self, kind: str) -> None:
-        self.begun.append(kind)
 
     def ended(self, *told: Any) -> None:
         if len(told) == 1:
@@ -45,12 +42,10 @@ class Told(CommandListener, InteractionListener):
         else:
             self.handled.append((told[0].type, told[1]))
 
-    async def one(self) -> CommandEnd:
+    async def one(self) -> Run:
         """The one command that was used since the last time."""
         await until(lambda: self.ends)
         (end,), self.ends = self.ends, []
-        (kind,), self.begun = self.begun, []
-        assert end.type == kind
         return end
 
 
@@ -59,6 +54,7 @@ async def following(client: discord.Client, sim: Simulator) -> AsyncIterator[Tol
     """A client that runs, and somebody who listens to its commands."""
     told = Told()
     told.view = view = ClientView(client, lambda _, error: told.errors.append(error))
+    view.journal.hurry("tests", needed=True)
     view.commands.listeners.append(told)
     view.interactions.listeners.append(told)
     view.open()
@@ -73,7 +69,7 @@ async def following(client: discord.Client, sim: Simulator) -> AsyncIterator[Tol
     assert told.errors == []
 
 
-def shape(end: CommandEnd) -> tuple[str, str, str, str | None]:
+def shape(end: Run) -> tuple[str, str, str, str | None]:
     return end.command, end.type, end.outcome, None if end.error is None else type(end.error).__name__
 
 

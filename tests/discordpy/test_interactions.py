@@ -85,6 +85,7 @@ class World:
         return sum(cell.value for cell in self.exporter._errors.cells.values())
 
     def begin(self) -> None:
+        self.exporter._view.journal.hurry("tests", needed=True)
         self.interactions.now = lambda: self.now
         self.interactions.epoch = lambda: BEGAN + self.now
         self.exporter._view.clock = types.SimpleNamespace(skew=0.0)  # type: ignore[assignment]
@@ -102,7 +103,8 @@ class World:
         return interaction_id
 
     def send(self, interaction_id: int | None) -> Exchange:
-        exchange = Exchange("POST", "/interactions/{id}/{token}/callback", self.now, interaction_id=interaction_id)
+        exchange = exchange_of(interaction_id, self.now)
+        exchange.told = True
         self.interactions.sent(exchange)
         return exchange
 
@@ -117,6 +119,12 @@ class World:
         """Time goes by, and a sample is taken."""
         self.now += seconds
         return self.interactions.settle()
+
+
+def exchange_of(interaction_id: int | None, sent: float) -> Exchange:
+    exchange = Exchange("POST", "/interactions/{id}/{token}/callback", sent)
+    exchange.interaction_id = interaction_id
+    return exchange
 
 
 def frame(**fields: Any) -> dict[str, Any]:
@@ -448,8 +456,8 @@ async def test_a_receipt_looks_at_a_few_and_a_sample_at_all(monkeypatch: pytest.
 
 async def test_a_response_whose_sending_was_not_seen_was_an_attempt_all_the_same() -> None:
     async with followed() as world:
-        world.reply(Exchange("POST", "", world.now, interaction_id=world.receive()), "404")
-        world.reply(Exchange("POST", "", world.now, interaction_id=world.receive(4)))
+        world.reply(exchange_of(world.receive(), world.now), "404")
+        world.reply(exchange_of(world.receive(4), world.now))
         world.later(2 * MAX_AGE)
         assert world.told.of("missed", "unanswered", "answered") == [
             ("answered", "autocomplete"),

@@ -11,6 +11,7 @@ import pytest
 from discord import app_commands
 from discord.ext import commands
 
+from argus_exporter.discordpy.interactions import MAX_AGE
 from argus_exporter.discordpy.outcomes import RULES
 from examples.discord_simulator import Simulator
 from examples.discord_simulator.rest import ApiError, Cut, error, unknown
@@ -46,7 +47,7 @@ async def test_each_app_command_is_told_of_once_however_it_ends(make: Any) -> No
             assert told.handled == [(kind, outcome)]
             told.handled.clear()
         await asyncio.sleep(0)
-        assert told.begun == []
+        assert told.ends == []
         gc.collect()  # so that asyncio complains here of what the commands have raised
 
 
@@ -112,7 +113,7 @@ async def test_an_autocomplete_is_no_command_but_its_end_is_told() -> None:
         await sim.autocomplete("complete", "value", {"value": "x"})
         await until(lambda: told.handled)
         assert told.handled.pop() == ("autocomplete", "rejected")
-        assert told.begun == []
+        assert told.ends == []
 
 
 @pytest.mark.parametrize(
@@ -229,8 +230,13 @@ async def test_a_command_that_outlasts_what_is_kept_of_its_interaction_is_told_o
 
     async with Simulator() as sim, following(bot, sim) as told:
         await sim.slash("slow")
-        await until(lambda: told.begun)
-        told.view.interactions._open.clear()
+        await until(lambda: told.view.commands.runs)
+        interactions = told.view.interactions
+        later = interactions.now() + 2 * MAX_AGE
+        interactions.now = lambda: later
+        interactions.settle()
+        assert not interactions._open
+        assert not interactions._kept
         released.set()
         assert (await told.one()).receipt is not None
         assert told.handled == [("slash", "ok")]
@@ -303,7 +309,7 @@ async def test_where_the_receipt_is_not_known_a_command_lasts_from_its_call(monk
         bot = PlainBot(tree_cls=cls)
         furnish_tree(bot.tree)
         async with Simulator() as sim, following(bot, sim) as told:
-            monkeypatch.setattr("argus_exporter.discordpy.interactions.Interactions.receipt_of", lambda *_: None)
+            monkeypatch.setattr("argus_exporter.discordpy.interactions.Interactions.find", lambda *_: None)
             await sim.slash("fine")
             end = await told.one()
             assert math.isfinite(end.seconds) == known
