@@ -92,9 +92,7 @@ class Transport:
         return self._limit or (_UNIX_LIMIT if self._path else LOCAL_LIMIT if self._is_local() else PATH_LIMIT)
 
     def _is_local(self) -> bool:
-        return (
-            self._place is not None and ipaddress.ip_address(str(self._place.address[0]).partition("%")[0]).is_loopback
-        )
+        return self._place is not None and ipaddress.ip_address(str(self._place.address[0])).is_loopback
 
     @property
     def address_age(self) -> float | None:

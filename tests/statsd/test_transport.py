@@ -111,6 +111,21 @@ async def test_the_limit_is_that_of_the_way(url: str, limit: int | None, is_to_b
 
 
 @pytest.mark.parametrize(
+    ("url", "host", "port", "path"),
+    [
+        ("udp://statsd.example", "statsd.example", 8125, ""),
+        ("udp://statsd.example:9125/", "statsd.example", 9125, ""),
+        ("udp://[2001:db8::1]", "2001:db8::1", 8125, ""),
+        ("udp://[fe80::1%25lo]:9125", "fe80::1%lo", 9125, ""),
+        pytest.param("unixgram:///run/stats%20d", "", 0, "/run/stats d", marks=UNIX),
+    ],
+)
+def test_a_url_says_where(url: str, host: str, port: int, path: str) -> None:
+    transport = Transport(url)
+    assert (transport._host, transport._port, transport._path) == (host, port, path)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
