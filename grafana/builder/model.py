@@ -107,7 +107,7 @@ class Panel:
 
     def as_json(self, number: int, left: int, top: int, source: Source) -> Json:
         """The panel at a place of the grid."""
-        quiet: Json = {"noValue": f"Fine: {self.empty}"} if self.empty else {}
+        quiet: Json = {"noValue": self.empty[0].upper() + self.empty[1:]} if self.empty else {}
         return {
             "id": number,
             "type": self.kind,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from argus_exporter import catalogue
+from grafana.builder import boards as builder
 from tests.grafana import promql
 from tests.grafana.boards import ROOT, RULES, Rule, committed, queries
 
@@ -26,6 +29,7 @@ def test_every_metric_is_shown_or_alerted_on_or_left_out_for_a_reason() -> None:
     assert {metric.name for metric in catalogue.METRICS} - shown == set(UNSHOWN)
 
 
-def test_there_is_a_board_for_every_question() -> None:
-    wanted = {"overview", "shards", "commands", "rest", "process", "tasks", "custom", "exporter"}
-    assert wanted <= set(BOARDS)
+def test_the_readme_lists_the_boards_in_their_order() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Dashboards\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    assert rows[2:] == [board.title for board in builder.BOARDS]

@@ -107,7 +107,7 @@ def test_the_cells_of_a_matrix_are_coloured_whatever_its_columns_are_called() ->
 
 def test_what_may_be_empty_says_why_where_the_data_would_be_and_in_the_description() -> None:
     built = _built(lines("l", "s", "x", says=SAYS, empty="nobody came"))
-    assert built["fieldConfig"]["defaults"]["noValue"] == "Fine: nobody came"
+    assert built["fieldConfig"]["defaults"]["noValue"] == "Nobody came"
     assert built["description"] == f"{SAYS} Empty is fine: nobody came."
     assert "noValue" not in _built(lines("l", "s", "x", says=SAYS))["fieldConfig"]["defaults"]
 

@@ -133,7 +133,7 @@ BOARD: Final = Board(
                     "Most used",
                     "short",
                     Query(
-                        f"sort_desc(topk(15, {USED} > 0))",
+                        f"sort_desc(topk(15, round({USED}) > 0))",
                         "{{command}}",
                     ),
                     says="Commands by how often they were used in the shown time. One that is missing here is one "
