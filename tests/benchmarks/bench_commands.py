@@ -74,6 +74,7 @@ async def _measure(world: World, bots: dict[str, driver.Bot], what: str, rounds:
 def _check(bot: driver.Bot, ended: int, answered: int) -> None:
     """A variant that does not count would be fast too."""
     cog: Any = bot.get_cog("ArgusExporter")
+    cog.exporter.sample()
     families = cog.exporter.instruments.families
     got = sum(cell.value for cell in families["discord_commands_total"].cells.values())
     acks = sum(sum(cell.counts) for cell in families["discord_interaction_ack_seconds"].cells.values())
