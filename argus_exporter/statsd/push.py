@@ -4,8 +4,8 @@ The hot path knows nothing of it: what a receiver was told last is kept beside e
 only with datagrams that the operating system took. What UDP loses after that is lost, and never told twice; what is
 refused here goes out with the next flush.
 
-A flush is spread: it hands the loop back three times in a millisecond, and rests after each :data:`BURST`, because a receiver
-with the usual 208 KB of buffer holds about 90 full datagrams.
+A flush is spread: it hands the loop back three times in a millisecond, and rests after each :data:`BURST`, because a
+receiver with the usual 208 KB of buffer holds about 90 full datagrams.
 """
 
 from __future__ import annotations
