@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import discord
@@ -183,6 +184,12 @@ class Bot(commands.AutoShardedBot):
         self._stumbling = False
 
 
+def _wait_at(gate: Path) -> None:
+    gate.write_text("here", encoding="utf-8")
+    while gate.exists():
+        time.sleep(0.02)
+
+
 def main() -> None:
     """Run it until it is interrupted."""
     parser = argparse.ArgumentParser()
@@ -192,7 +199,9 @@ def main() -> None:
     parser.add_argument("--of", type=int, required=True)
     parser.add_argument("--factor", type=float, required=True)
     parser.add_argument("--patience", type=float, required=True, help="seconds of silence that discord.py bears")
+    parser.add_argument("--gate", type=Path, required=True, help="a file: has text when reached, is gone when open")
     given = parser.parse_args()
+    _wait_at(given.gate)
     point_at(given.discord)
     hurry(given.factor)
     ids = [int(text) for text in given.shards.split(",")]

@@ -139,6 +139,7 @@ def restarted(times: int, *, every: float) -> Incident:
     @contextlib.asynccontextmanager
     async def run(scene: Scene) -> AsyncIterator[None]:
         for _ in range(times):
+            await scene.processes[0].prepare()
             await scene.processes[0].kill()
             await _start_again(scene)
             await _minutes(scene, every)
