@@ -44,7 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--shards", type=int, default=16, help="shards of the simulated bot (default: %(default)s)")
     add("--clusters", type=int, help="its processes; 0 is a plain bot without labels (default: by the shards)")
     add("--minutes", type=float, default=5.0, help="how long to watch before drawing (default: %(default)s)")
-    add("--calm", action="store_true", help="let nothing go wrong")
+    add(
+        "--trouble",
+        type=float,
+        default=5.0,
+        help="seconds from one thing that goes wrong to the next, 0: never (default: %(default)s)",
+    )
     add("--prometheus", metavar="URL", help="draw what this one knows, instead of a simulated fleet")
     add("--scrape", type=float, default=2.0, help="seconds between two scrapes (default: %(default)s)")
     add("--unfold", action="store_true", help="open collapsed rows")
@@ -78,7 +83,7 @@ async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Prometheus,
         return
     clusters = given.clusters if given.clusters is not None else _clusters(given.shards)
     options = Options(
-        given.shards, clusters, guilds=max(20, given.shards * 3), trouble=not given.calm, scrape=given.scrape
+        given.shards, clusters, guilds=max(20, given.shards * 3), trouble=given.trouble, scrape=given.scrape
     )
     async with Fleet(options) as fleet:
         print(f"{given.shards} shards are up; watching for {given.minutes:g} minutes", flush=True)

@@ -135,10 +135,12 @@ class Variable:
 
     def text(self, how: str = "") -> str:
         """What stands for it in a query."""
+        if how == "text" and self.chosen == (ALL,):
+            return "All"
         if self.chosen == (ALL,) and self.every:
             return self.every
         values = self.options if self.chosen == (ALL,) else self.chosen
-        if how == "raw" or not self.several:
+        if how in {"raw", "text"} or not self.several:
             return ",".join(values)
         escaped = [_escaped(value) for value in values]
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
@@ -155,18 +157,20 @@ class View:
     :param start: epoch seconds, as is `end`.
     :param scrape: seconds between two scrapes, as the data source's settings say.
     :param points: how many points a panel shows at most, roughly its pixels.
+    :param least: seconds between two points at least; no less than between two scrapes.
     """
 
     start: float
     end: float
     scrape: float = 15.0
     points: int = 300
+    least: float = 0.0
     variables: Mapping[str, Variable] = field(default_factory=dict[str, Variable])
 
     @property
     def step(self) -> float:
         """Seconds between two points of a graph (`$__interval`)."""
-        return max(self.scrape, float(math.ceil((self.end - self.start) / self.points)))
+        return max(self.scrape, self.least, float(math.ceil((self.end - self.start) / self.points)))
 
     @property
     def _builtin(self) -> dict[str, str]:
@@ -181,13 +185,19 @@ class View:
             "__range_ms": f"{span * 1000:.0f}",
         }
 
-    def having(self, values: Mapping[str, str]) -> View:
-        """The same with some variables set to one value each, as a repeated panel has them."""
-        known = {name: replace(self.variables[name], chosen=(value,)) for name, value in values.items()}
-        return replace(self, variables={**self.variables, **known})
+    def within(self, panel: Panel) -> View:
+        """What a panel looks at: its own time and least step where it has them, its own value where it is repeated."""
+        known = {name: replace(self.variables[name], chosen=(value,)) for name, value in panel.scope.items()}
+        back, least = panel.raw.get("timeFrom"), panel.raw.get("interval")
+        return replace(
+            self,
+            start=self.end - _seconds(back) if back else self.start,
+            least=max(self.least, _seconds(least)) if least else self.least,
+            variables={**self.variables, **known},
+        )
 
-    def fill(self, text: str) -> str:
-        """Put the variables in; what is no variable stays."""
+    def fill(self, text: str, how: str = "") -> str:
+        """Put the variables in; what is no variable stays. `how` is "text" for what people read."""
         builtin = self._builtin
 
         def value(found: re.Match[str]) -> str:
@@ -195,7 +205,7 @@ class View:
             if name in builtin:
                 return builtin[name]
             known = self.variables.get(name)
-            return found[0] if known is None else known.text(found[3] or found[5] or "")
+            return found[0] if known is None else known.text(found[3] or found[5] or how)
 
         return _VARIABLE.sub(value, text)
 
@@ -208,6 +218,11 @@ class View:
         if left := _LEFT.search(filled):
             raise LookupError(f"{left[0]} is no variable, in {text}")
         return filled
+
+
+def _seconds(duration: str) -> float:
+    """The seconds of a duration such as 15s, 1m or 6h."""
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 def repeated(panels: Sequence[Panel], view: View) -> list[Panel]:

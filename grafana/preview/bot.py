@@ -44,6 +44,7 @@ class Shop(commands.Cog):
         self.purchases = exporter.counter("shop_purchases_total", "Purchases.", {"item": ITEMS})
         self.stock = exporter.gauge("shop_stock", "Things in stock.", {"item": ITEMS})
         self.pricing = exporter.timed("shop_pricing_seconds", "How long a price took.")
+        self.basket = exporter.histogram("shop_basket_coins", "What a purchase costs.", edges=(5, 10, 20, 50))
 
     async def cog_load(self) -> None:
         """Begin to look at the stock."""
@@ -65,6 +66,7 @@ class Shop(commands.Cog):
         with self.pricing:
             await asyncio.sleep(random.uniform(0.01, 0.08))
         self.purchases.labels(item).inc()
+        self.basket.observe(random.randint(3, 40))
         await interaction.response.send_message(item)
 
     @buy.autocomplete("item")

@@ -23,7 +23,8 @@ FAINT: Final = "#8E8E9C"
 _DPI: Final = 100
 _POINTS: Final = 72 / _DPI
 _WIDE: Final = 0.56
-"""How wide a letter is on average, in heights of its font."""
+"""How wide a letter is on average, in heights of its font; a capital is wider."""
+_WIDER: Final = 0.68
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,13 @@ class Canvas:
 
 def wide(text: str, size: float) -> float:
     """About how wide a text is."""
-    return len(text) * size * _WIDE
+    return size * sum(_WIDER if letter.isupper() else _WIDE for letter in text)
 
 
 def fitting(text: str, size: float, width: float) -> str:
     """The text, cut where it would be wider."""
-    most = int(width / (size * _WIDE))
-    return text if len(text) <= most else f"{text[: max(most - 1, 0)]}…"
+    if wide(text, size) <= width:
+        return text
+    while text and wide(text, size) > width - size:
+        text = text[:-1]
+    return f"{text}…"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from matplotlib.colors import PowerNorm
 
 from grafana.preview.board import ALL, Board, Json, Panel, View, repeated
 from grafana.preview.canvas import BORDER, FAINT, PANEL, TEXT, Box, Canvas, fitting, wide
 from grafana.preview.fields import Field, colour, formatted
+from grafana.preview.prometheus import Refused
 from grafana.preview.tables import Table, ordered_by, tables, transformed
 
 if TYPE_CHECKING:
@@ -28,6 +31,10 @@ _TITLE: Final = 30
 _CELL: Final = {"sm": 30, "md": 38, "lg": 46}
 _MARK: Final = "Preview drawn from the board's JSON and real query results. This is not Grafana."
 _TIMES: Final = 5
+_LEGEND: Final = 2
+"""Rows of a legend, at most."""
+
+Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,13 @@ class Line:
     """One series of a panel, with what it is called and how it is shown."""
 
     field: Field
-    points: tuple[tuple[float, float], ...]
+    points: Points
     number: int
+
+    @property
+    def colour(self) -> str:
+        """The colour of its newest value."""
+        return self.field.colour(self.reduced("last"), self.number)
 
     def reduced(self, how: str) -> float:
         """One value of all."""
@@ -61,6 +73,7 @@ class Shown:
     panel: Panel
     view: View
     answers: list[tuple[Target, list[Series]]] = field(default_factory=list[Any])
+    refused: str = ""
 
     @property
     def raw(self) -> Json:
@@ -106,7 +119,7 @@ def _name(legend: str, series: Series) -> str:
 async def look(board: Board, server: Prometheus, view: View, *, unfold: bool = False) -> list[Shown]:
     """Ask everything that a board asks; a row that is collapsed stays so unless it is unfolded."""
     placed = repeated(_laid_out(board, unfold=unfold), view)
-    return [await _looked(panel, server, view.having(panel.scope)) for panel in placed]
+    return [await _looked(panel, server, view.within(panel)) for panel in placed]
 
 
 def _laid_out(board: Board, *, unfold: bool) -> list[Panel]:
@@ -115,7 +128,7 @@ def _laid_out(board: Board, *, unfold: bool) -> list[Panel]:
     down = 0
     for raw in board.raw["panels"]:
         inner = [Panel.read(one) for one in raw.get("panels", ())] if unfold else []
-        outer = Panel.read(raw)
+        outer = Panel.read(raw | {"collapsed": False} if unfold else raw)
         panels.append(_moved(outer, down))
         panels += [_moved(one, down) for one in inner]
         down += max((one.y + one.h - outer.y - outer.h for one in inner), default=0)
@@ -127,7 +140,10 @@ def _moved(panel: Panel, down: int) -> Panel:
 
 
 async def _looked(panel: Panel, server: Prometheus, view: View) -> Shown:
-    return Shown(panel, view, [(target, await server.ask(target, view)) for target in panel.targets])
+    try:
+        return Shown(panel, view, [(target, await server.ask(target, view)) for target in panel.targets])
+    except Refused as problem:
+        return Shown(panel, view, refused=str(problem))
 
 
 def picture(board: Board, shown: list[Shown], view: View) -> Canvas:
@@ -155,9 +171,9 @@ def _chosen(view: View, name: str) -> str:
 
 
 def _draw_panel(canvas: Canvas, box: Box, one: Shown) -> None:
-    title = one.view.fill(one.panel.title)
+    title = one.view.fill(one.panel.title, "text")
     if one.panel.type == "row":
-        mark = "▸" if one.raw.get("collapsed") and one.raw.get("panels") else "▾"
+        mark = "▸" if one.raw.get("collapsed") else "▾"
         canvas.text(box.x, box.y + box.h / 2, f"{mark} {title}", 15, bold=True)
         return
     canvas.fill(box, PANEL, BORDER)
@@ -165,9 +181,8 @@ def _draw_panel(canvas: Canvas, box: Box, one: Shown) -> None:
     inner = box.inside(_GAP, _TITLE, _GAP, _GAP)
     draw = _DRAWN[one.panel.type]
     if one.panel.type != "text" and not any(series.points for _, answer in one.answers for series in answer):
-        canvas.text(
-            inner.x + inner.w / 2, inner.y + inner.h / 2, fitting(one.nothing, 13, inner.w), 13, FAINT, at="center"
-        )
+        said, ink = (one.refused, colour("red")) if one.refused else (one.nothing, FAINT)
+        canvas.text(inner.x + inner.w / 2, inner.y + inner.h / 2, fitting(said, 13, inner.w), 13, ink, at="center")
     else:
         draw(canvas, inner, one)
 
@@ -182,7 +197,7 @@ class Tile:
     field: Field
     value: float
     number: int
-    points: tuple[tuple[float, float], ...] = ()
+    points: Points = ()
 
     @property
     def colour(self) -> str:
@@ -292,13 +307,17 @@ def _time_axes(canvas: Canvas, box: Box, one: Shown) -> Any:
 
 
 def _draw_graph(canvas: Canvas, box: Box, one: Shown) -> None:
-    lines = one.lines()
-    legend = one.options.get("legend", {}).get("showLegend", True)
-    axes = _time_axes(canvas, box.inside(62, 2, 6, 44 if legend else 20), one)
+    lines = [replace(line, points=_gapped(line.points, one.view.step)) for line in one.lines()]
+    legend = _legend(box, lines) if one.options.get("legend", {}).get("showLegend", True) else []
+    axes = _time_axes(canvas, box.inside(62, 2, 6, 24 + 18 * len(legend)), one)
     _draw_lines(axes, lines)
     _scale(axes, lines[0].field)
-    if legend:
-        _draw_legend(canvas, box, lines)
+    for number, row in enumerate(legend):
+        x, y = box.x + 4, box.y + box.h - 8 - 18 * (len(legend) - 1 - number)
+        for line, name in row:
+            canvas.fill(Box(x, y - 2, 12, 3), line.colour)
+            canvas.text(x + 16, y, name, 11)
+            x += 28 + wide(name, 11)
 
 
 def _draw_lines(axes: Any, lines: list[Line]) -> None:
@@ -308,16 +327,30 @@ def _draw_lines(axes: Any, lines: list[Line]) -> None:
         base = [below.get(at, 0.0) if stacked else 0.0 for at, _ in line.points]
         ats = [at for at, _ in line.points]
         values = [value + under for (_, value), under in zip(line.points, base, strict=True)]
-        shade = line.field.colour(values[-1], line.number)
         if line.field.custom("drawStyle") == "bars":
-            axes.bar(ats, [value for _, value in line.points], (ats[-1] - ats[0]) / len(ats) * 0.8, base, color=shade)
+            axes.bar(
+                ats, [value for _, value in line.points], (ats[-1] - ats[0]) / len(ats) * 0.8, base, color=line.colour
+            )
         else:
             axes.plot(
-                ats, values, color=shade, linewidth=line.field.custom("lineWidth", 1), marker="." * (len(ats) == 1)
+                ats,
+                values,
+                color=line.colour,
+                linewidth=line.field.custom("lineWidth", 1),
+                marker=".",
+                markevery=_alone(values),
             )
-            axes.fill_between(ats, values, base, color=shade, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0)
+            axes.fill_between(
+                ats, values, base, color=line.colour, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0
+            )
         if stacked:
             below |= {at: value for at, value in zip(ats, values, strict=True) if not math.isnan(value)}
+
+
+def _alone(values: list[float]) -> list[int]:
+    """The points that have no neighbours: no line would show them."""
+    around = [math.nan, *values, math.nan]
+    return [n for n in range(len(values)) if math.isnan(around[n]) and math.isnan(around[n + 2])]
 
 
 def _scale(axes: Any, shown: Field) -> None:
@@ -338,16 +371,28 @@ def _labelled(shown: Field) -> Callable[[float, int | None], str]:
     return lambda value, _: shown.text(float(f"{value:.3g}"))
 
 
-def _draw_legend(canvas: Canvas, box: Box, lines: list[Line]) -> None:
-    x, y = box.x + 4, box.y + box.h - 8
+def _legend(box: Box, lines: list[Line]) -> list[list[tuple[Line, str]]]:
+    """The names of the lines, in as many rows as they take, but not in more than two."""
+    rows: list[list[tuple[Line, str]]] = [[]]
+    used = 0.0
     for line in lines:
-        name = fitting(line.field.title, 11, box.w / 2)
-        if x + 14 + wide(name, 11) > box.x + box.w:
-            canvas.text(x, y, "…", 11)
-            return
-        canvas.fill(Box(x, y - 2, 12, 3), line.field.colour(line.reduced("last"), line.number))
-        canvas.text(x + 16, y, name, 11)
-        x += 28 + wide(name, 11)
+        name = fitting(line.field.title, 11, box.w - 30)
+        if rows[-1] and used + 16 + wide(name, 11) > box.w:
+            rows.append([])
+            used = 0
+        rows[-1].append((line, name))
+        used += 28 + wide(name, 11)
+    return rows[:_LEGEND]
+
+
+def _gapped(points: Points, step: float) -> Points:
+    """The points with a nan wherever some are missing: no line goes over it."""
+    gapped: list[tuple[float, float]] = []
+    for at, value in points:
+        if gapped and at - gapped[-1][0] > 1.5 * step:
+            gapped.append((gapped[-1][0] + step, math.nan))
+        gapped.append((at, value))
+    return tuple(gapped)
 
 
 def _draw_heatmap(canvas: Canvas, box: Box, one: Shown) -> None:
@@ -363,9 +408,11 @@ def _draw_heatmap(canvas: Canvas, box: Box, one: Shown) -> None:
     ]
     axes = _time_axes(canvas, box.inside(62, 2, 6, 20), one)
     step = one.view.step
-    axes.pcolormesh([ats[0] - step, *ats], range(len(found) + 1), own, cmap="magma")
+    axes.pcolormesh([ats[0] - step, *ats], range(len(found) + 1), own, norm=PowerNorm(0.5), cmap="magma")
     unit = one.options.get("yAxis", {}).get("unit") or "short"
-    axes.set_yticks([n + 1 for n in range(len(found))], [formatted(edge, unit) for edge, _ in found])
+    every = -(-len(found) // (box.h // 14))
+    edges = [(n + 1, formatted(edge, unit)) for n, (edge, _) in enumerate(found[:-1]) if n % every == 0]
+    axes.set_yticks([at for at, _ in edges], [text for _, text in edges])
 
 
 def _draw_states(canvas: Canvas, box: Box, one: Shown) -> None:

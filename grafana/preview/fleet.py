@@ -43,7 +43,8 @@ class Options:
     :param clusters: processes, each with an equal share of the shards; 0 is one plain Bot without any labels.
     :param rate: gateway events per second.
     :param uses: uses of commands, buttons and forms per second.
-    :param trouble: let things go wrong that a board shows: errors, rate limits, reconnects.
+    :param trouble: seconds from one thing that goes wrong (errors, rate limits, reconnects) to the next; 0 is
+        never. The bots push StatsD too then, write an error log, and have been killed before.
     :param scrape: seconds between two scrapes.
     """
 
@@ -52,7 +53,7 @@ class Options:
     guilds: int = 20
     rate: float = 100.0
     uses: float = 8.0
-    trouble: bool = False
+    trouble: float = 0.0
     scrape: float = 1.0
 
 
@@ -70,6 +71,7 @@ class Fleet:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._random = random.Random(1)
+        self._broken = False
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -94,11 +96,12 @@ class Fleet:
         )
         await self.sim.incident("slow_acks", delay=DISTANCE)
         self._children = await enter(Children())
+        self._sink = await self._listen()
         targets = [await self._start_bot(folder, *one) for one in self._processes()]
         url = await self._start_prometheus(folder, targets)
         await self.sim.wait_for_shards(options.shards, _STARTING)
         self.server = Prometheus(url, http)
-        await self._scraped()
+        await self._seen(f"count(discord_shard_status == 3) == {options.shards}")
         await self.sim.start_traffic(options.rate)
         await enter(_meanwhile([self._people(), *([self._go_wrong()] if options.trouble else [])]))
         self.began = time.time()
@@ -115,11 +118,12 @@ class Fleet:
         labels = {} if shards is None else {"bot": "preview", "cluster": str(number)}
         if shards is not None:
             arguments += ["--shards", ",".join(map(str, shards)), "--count", str(self.options.shards)]
-        environment = {
-            **{f"ARGUS_{name.upper()}": value for name, value in labels.items()},
-            "ARGUS_PORT": "0",
-            "ARGUS_STATE_DIR": str(folder / f"state{number}"),
-        }
+        settings = {**labels, "port": "0", "state_dir": str(folder)}
+        if self.options.trouble:
+            settings |= {"statsd_url": self._sink, "statsd_interval": "1", "error_log": str(folder / f"{number}.jsonl")}
+            left = folder / f"last-exit-{self.sim.world.bot_id}-{number}.json"
+            left.write_text('{"reason": "killed", "code": "none"}', encoding="utf-8")
+        environment = {f"ARGUS_{name.upper()}": value for name, value in settings.items()}
         child = await self._children.start(
             f"bot {number}", "grafana.preview.bot", *arguments, heard=lambda _: None, environment=environment
         )
@@ -148,13 +152,33 @@ class Fleet:
         await child.line("ready to receive web requests")
         return f"http://{address}"
 
-    async def _scraped(self) -> None:
+    async def _listen(self) -> str:
+        """Take what is pushed as StatsD, and throw it away."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        self._exits.callback(transport.close)
+        return f"udp://127.0.0.1:{transport.get_extra_info('sockname')[1]}"
+
+    async def _seen(self, promql: str) -> None:
+        """Wait until a query finds something."""
         while True:
             with contextlib.suppress(aiohttp.ClientError, Refused):
-                found = await self.server.instant("count(discord_shard_status == 3)", time.time())
-                if found and found[0].last == self.options.shards:
+                if await self.server.instant(promql, time.time()):
                     return
             await asyncio.sleep(0.1)
+
+    async def break_off(self, *shards: int) -> None:
+        """Close shards and let none come back, and nothing else go wrong; returns when Prometheus knows."""
+        self._broken = True
+        await self.sim.incident("gateway_refuses")
+        for shard in shards:
+            await self.sim.close_shard(shard)
+        await self._seen(f"count(discord_shard_status == 2) >= {len(shards)}")
+
+    async def hang(self, shard: int) -> None:
+        """Let a shard's connection go dead while it stays open; returns when Prometheus knows, after some beats."""
+        await self.sim.incident("zombie_no_ack", shard=shard)
+        await self._seen(f'discord_shard_status{{shard="{shard}"}} == 1')
 
     # ------------------------------------------------------------------------------------- what goes on
 
@@ -203,6 +227,7 @@ class Fleet:
             lambda: sim.incident("rest_5xx", share=0.5, seconds=1),
             lambda: sim.incident("reconnect", shard=self._random.randrange(self.options.shards)),
             lambda: sim.slash("broken", {"why": "value"}),
+            lambda: sim.slash("buy", {"item": "moon"}),
             lambda: sim.incident("invalid_requests", status=403, seconds=1),
             lambda: sim.incident("close", shard=self._random.randrange(self.options.shards), code=4000),
             lambda: sim.incident("late_interactions", late=4.0, seconds=1),
@@ -210,7 +235,9 @@ class Fleet:
             lambda: sim.incident("shared_429", retry_after=0.3, seconds=1),
         )
         for happen in itertools.cycle(things):
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(self.options.trouble)
+            if self._broken:
+                return
             with contextlib.suppress(LookupError):  # a shard is away
                 await happen()
 

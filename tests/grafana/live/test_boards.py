@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
@@ -23,7 +23,7 @@ WATCHED = 60.0
 """Seconds that the bots are scraped before anything is asked."""
 
 FLEETS = {
-    "fleet": Options(shards=4, clusters=2, trouble=True),
+    "fleet": Options(shards=4, clusters=2, trouble=1.5),
     "single": Options(guilds=8, rate=30, uses=4),
 }
 """Two processes with the labels bot and cluster to which things happen, and one healthy plain Bot without labels."""
@@ -31,18 +31,32 @@ FLEETS = {
 UNLABELLED = {"bot", "cluster"}
 """Variables that a single bot has no values of: it has neither label, and `.*` matches that."""
 
+_PULL = "the bot pushes no StatsD"
+
 GOOD_NEWS = {
     ("overview", "Errors of commands"): "no command has failed",
     ("shards", "Closes by code"): "no connection was closed",
+    ("shards", "Not online"): "every shard is online",
     ("shards", "Waiting to reconnect"): "a bot of one shard has nobody to wait for",
+    ("shards", "Why the last process ended"): "the process is the first on its machine",
+    ("commands", "Why it was missed"): "every interaction was answered",
+    ("commands", "Exceptions"): "no command has failed",
+    ("commands", "Exceptions by command"): "no command has failed",
+    ("rest", "Ban at this pace in"): "no request was invalid",
+    ("rest", "Refused by route"): "Discord has refused nothing",
+    ("tasks", "Log records"): "nothing was warned of",
+    ("tasks", "Error log"): "no error log is set",
+    ("tasks", "Errors by listener and source"): "no listener has failed",
+    ("exporter", "Overflow and left out, by metric"): "no label has overflown",
+    ("exporter", "Last push ago"): _PULL,
+    ("exporter", "Sent"): _PULL,
+    ("exporter", "Bytes"): _PULL,
+    ("exporter", "Dropped"): _PULL,
 }
-"""Panels, by board and title, that are empty for the single bot, and why that is the good news."""
+"""Panels, by board and title, that are empty for the single bot, and why that is the good news. The fleet has none."""
 
-NEVER = {
-    ("shards", "Not online"): "every shard is online when the time is over",
-    ("shards", "Why the last process ended"): "each process is the first on its machine",
-}
-"""Panels that are empty for the fleet too, and why that is the good news."""
+YOUNG = ("> 3600", "> 10")
+"""What is asked only of processes that are older than an hour is asked of those older than ten seconds."""
 
 BOARDS = {board.uid.removeprefix("argus-exporter-"): board for board in boards() if board.datasource == "prometheus"}
 PANELS = [
@@ -70,6 +84,7 @@ async def watched() -> AsyncIterator[dict[str, Watched]]:
     async with AsyncExitStack() as stack:
         running = {name: await stack.enter_async_context(Fleet(options)) for name, options in FLEETS.items()}
         await asyncio.sleep(WATCHED)
+        await running["fleet"].break_off(0)
         end = time.time()
         # what a data source with a scrape interval of 5 s shows: rates over 20 s
         yield {name: Watched(fleet, View(end - WATCHED, end, scrape=5)) for name, fleet in running.items()}
@@ -77,8 +92,9 @@ async def watched() -> AsyncIterator[dict[str, Watched]]:
 
 async def found(one: Watched, board: Board, panel: Panel, target: Target) -> list[Series]:
     view = await one.looking_at(board)
+    target = replace(target, expr=target.expr.replace(*YOUNG))
     copies = repeated([panel], view)
-    return [series for copy in copies for series in await one.fleet.server.ask(target, view.having(copy.scope))]
+    return [series for copy in copies for series in await one.fleet.server.ask(target, view.within(copy))]
 
 
 def says_something(answer: list[Series]) -> bool:
@@ -88,10 +104,10 @@ def says_something(answer: list[Series]) -> bool:
 @pytest.mark.parametrize("world", FLEETS)
 @pytest.mark.parametrize(("board", "panel"), PANELS)
 async def test_a_panel_shows_something(watched: dict[str, Watched], world: str, board: Board, panel: Panel) -> None:
-    allowed = NEVER if world == "fleet" else NEVER | GOOD_NEWS
     answers = {target.ref: await found(watched[world], board, panel, target) for target in panel.targets}
     silent = [ref for ref, answer in answers.items() if not says_something(answer)]
-    assert silent == [] or (board.uid.removeprefix("argus-exporter-"), panel.title) in allowed, silent
+    fine = world == "single" and (board.uid.removeprefix("argus-exporter-"), panel.title) in GOOD_NEWS
+    assert fine or silent == []
 
 
 @pytest.mark.parametrize("world", FLEETS)
@@ -117,11 +133,10 @@ async def test_no_words_in_the_box_for_a_guild_break_a_panel(
     for panel in board.panels():
         for target in panel.targets:
             if "guild_id" in target.expr:
-                await one.fleet.server.ask(target, view)
+                await one.fleet.server.ask(target, view.within(panel))
 
 
 async def test_what_may_be_empty_exists_and_tells_the_viewer_so() -> None:
     panels = {(name, panel.title): panel for name, board in BOARDS.items() for panel in board.panels()}
-    allowed = GOOD_NEWS | NEVER
-    assert [key for key in allowed if key not in panels] == []
-    assert [key for key in allowed if not panels[key].raw["fieldConfig"]["defaults"].get("noValue")] == []
+    assert [key for key in GOOD_NEWS if key not in panels] == []
+    assert [key for key in GOOD_NEWS if not panels[key].raw["fieldConfig"]["defaults"].get("noValue")] == []
