@@ -97,10 +97,10 @@ class Panel:
     title: str
     says: str
     queries: tuple[Query, ...]
-    width: int
-    height: int
     defaults: Json
     options: Json
+    width: int = 8
+    height: int = 8
     empty: str = ""
     overrides: tuple[tuple[str, str, Any], ...] = ()
     more: Json = dataclasses.field(default_factory=dict[str, Any])

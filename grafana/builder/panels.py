@@ -4,73 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, Final
+from typing import Any, TypedDict, Unpack
 
+from grafana.builder.looks import NO_STEPS, OPTIONS, Steps, given, states, thresholds
 from grafana.builder.model import UID, Json, Panel, Query
-from grafana.builder.promql import MARK
 
 if typing.TYPE_CHECKING:
     from collections.abc import Sequence
 
-Steps = tuple[tuple[float | None, str], ...]
 
-GREEN, ORANGE, RED, NEUTRAL = "green", "orange", "red", "text"
+class Common(TypedDict, total=False):
+    """What any panel may say: its place on the grid, and why it may be empty."""
 
-STATES: Final = (
-    ("unknown", "#6b6b6b", "?"),
-    ("unhealthy", "#e5731a", "!"),
-    ("offline", "#c4162a", "x"),
-    ("online", "#2f8f3a", ""),
-    ("starting", "#c9a50c", "^"),
-    ("stopping", "#7d64b5", "-"),
-    ("resuming", "#3274d9", "~"),
-)
-"""Glance's states by their numbers, with their colours and, where space is short, their signs."""
-
-MARKED: Final = "#14c8d8"
-"""The colour of the asked-for shard where it is online; in any other state its own colour matters more."""
+    width: int
+    height: int
+    empty: str
 
 
-def rising(warn: float, bad: float) -> Steps:
-    """Good below the first, bad from the second."""
-    return ((None, GREEN), (warn, ORANGE), (bad, RED))
+def _panel(
+    kind: str, title: str, says: str, queries: Sequence[Query | str], shape: str, steps: Steps, **common: Unpack[Common]
+) -> Panel:
+    asked = (each if isinstance(each, Query) else Query(each) for each in queries)
+    return Panel(
+        kind=kind,
+        title=title,
+        says=says,
+        queries=tuple(dataclasses.replace(each, shape=shape) for each in asked),
+        defaults={"color": {"mode": "thresholds"}, "thresholds": thresholds(steps)},
+        options=OPTIONS[kind],
+        **common,
+    )
 
 
-def falling(bad: float, warn: float) -> Steps:
-    """Bad below the first, good from the second."""
-    return ((None, RED), (bad, ORANGE), (warn, GREEN))
+def _but(panel: Panel, defaults: Json, options: Json, **more: Any) -> Panel:
+    """The panel with more of what it has, and with something else."""
+    return dataclasses.replace(panel, defaults=panel.defaults | defaults, options=panel.options | options, **more)
 
 
-NONE_IS_GOOD: Final[Steps] = ((None, GREEN), (1, RED))
-SOME_IS_GOOD: Final[Steps] = ((None, RED), (1, GREEN))
-COLOURED_OUTCOMES: Final = (("ok", "green"), ("bot_error", "red"), ("discord_error", "orange"))
-NO_STEPS: Final[Steps] = ((None, NEUTRAL),)
-
-
-def thresholds(steps: Steps) -> Json:
-    """Thresholds as Grafana has them."""
-    return {"mode": "absolute", "steps": [{"color": colour, "value": value} for value, colour in steps]}
-
-
-def states(*, signs: bool = False) -> list[Json]:
-    """How the numbers of the states read: as words, or as signs, and starred where they are marked."""
-    options: Json = {}
-    for number, (word, colour, sign) in enumerate(STATES):
-        text, lit = (sign if signs else word), (MARKED if word == "online" else colour)
-        options[str(number)] = {"text": text or " ", "color": colour, "index": number}
-        options[str(number + MARK)] = {"text": f"★ {text}".strip(), "color": lit, "index": number + MARK}
-    return [{"type": "value", "options": options}]
-
-
-def link(noun: str) -> list[Json]:
-    """A link to a board that keeps time and choices."""
+def _link(noun: str) -> list[Json]:
     url = f"/d/{UID}{noun}?${{__url_time_range}}&${{__all_variables}}"
     return [{"title": f"Board: {noun}", "url": url, "targetBlank": False}]
-
-
-def _queries(queries: Sequence[Query | str], shape: str) -> tuple[Query, ...]:
-    given = (each if isinstance(each, Query) else Query(each) for each in queries)
-    return tuple(dataclasses.replace(each, shape=shape) for each in given)
 
 
 def stat(
@@ -79,91 +52,48 @@ def stat(
     *queries: Query | str,
     says: str,
     steps: Steps = NO_STEPS,
-    width: int = 4,
-    height: int = 4,
     decimals: int | None = None,
     text: str = "auto",
     mappings: Sequence[Json] = (),
     board: str = "",
-    empty: str = "",
-    shape: str = "now",
-    more: Json | None = None,
+    **common: Unpack[Common],
 ) -> Panel:
-    """One number, or a few with their names, as they are now. With thresholds the number is coloured."""
-    return Panel(
-        kind="stat",
-        title=title,
-        says=says,
-        queries=_queries(queries, shape),
-        width=width,
-        height=height,
-        empty=empty,
-        defaults={
-            "unit": unit,
-            "color": {"mode": "thresholds"},
-            "thresholds": thresholds(steps),
-            "mappings": list(mappings),
-            **({} if decimals is None else {"decimals": decimals}),
-        },
-        options={
-            "colorMode": "background" if mappings else "value",
-            "graphMode": "none",
-            "justifyMode": "center",
-            "orientation": "auto",
-            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            "textMode": text,
-            "wideLayout": True,
-        },
-        more={**({"links": link(board)} if board else {}), **(more or {})},
-    )
+    """One number, or a few with their names, as they are now.
 
-
-def tiles(title: str, query: Query, *, says: str, repeat: str, height: int = 12) -> Panel:
-    """A coloured tile for each series of states, in the order of their labels, once for each value of a variable.
-
-    The range is short: only a range comes sorted, and only its last value is shown.
+    :param board: the board that a click leads to.
     """
-    more: Json = {"timeFrom": "1m", "hideTimeOverride": True, "interval": "15s", "repeat": repeat}
-    return stat(
-        title,
-        "none",
-        query,
-        says=says,
-        width=24,
-        height=height,
-        text="value_and_name",
-        mappings=states(),
-        shape="range",
-        more=more | {"repeatDirection": "h", "maxPerRow": 4},
+    return _but(
+        _panel("stat", title, says, queries, "now", steps, **(Common(width=4, height=4) | common)),
+        given(unit=unit, mappings=list(mappings), decimals=decimals),
+        {"textMode": text, "colorMode": "background" if mappings else "value"},
+        more={"links": _link(board)} if board else {},
     )
 
 
-def timeline(
-    title: str, query: Query, *, says: str, mappings: Sequence[Json], width: int = 12, height: int = 8
-) -> Panel:
+def lately(panel: Panel, time: str, **more: Any) -> Panel:
+    """The panel, asking for a short range whatever the board shows: only its last value is shown."""
+    queries = tuple(dataclasses.replace(query, shape="range") for query in panel.queries)
+    return dataclasses.replace(
+        panel, queries=queries, more={**panel.more, "timeFrom": time, "hideTimeOverride": True, **more}
+    )
+
+
+def tiles(title: str, query: Query, *, says: str, repeat: str) -> Panel:
+    """A coloured tile for each series of states, once for each value of a variable.
+
+    A range comes sorted by its labels, what is asked for now does not.
+    """
+    panel = stat(title, "none", query, says=says, text="value_and_name", mappings=states(), width=24, height=12)
+    return lately(panel, "1m", interval="15s", repeat=repeat, repeatDirection="h", maxPerRow=4)
+
+
+def timeline(title: str, query: Query, *, says: str, **common: Unpack[Common]) -> Panel:
     """Bars of states over time, one a series."""
-    return Panel(
-        kind="state-timeline",
-        title=title,
-        says=says,
-        queries=_queries([query], "range"),
-        width=width,
-        height=height,
-        defaults={
-            "unit": "none",
-            "color": {"mode": "thresholds"},
-            "thresholds": thresholds(NO_STEPS),
-            "mappings": list(mappings),
-            "custom": {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False},
-        },
-        options={
-            "alignValue": "left",
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
-            "mergeValues": True,
-            "rowHeight": 0.9,
-            "showValue": "never",
-            "tooltip": {"mode": "single", "sort": "none"},
-        },
+    look = {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False}
+    return _but(
+        _panel("state-timeline", title, says, [query], "range", NO_STEPS, **common),
+        {"unit": "none", "mappings": states(), "custom": look},
+        {},
     )
 
 
@@ -173,15 +103,13 @@ def lines(
     *queries: Query | str,
     says: str,
     steps: Steps = (),
-    width: int = 8,
-    height: int = 8,
     stacked: bool = False,
     least: float | None = 0,
     colours: Sequence[tuple[str, str]] = (),
-    empty: str = "",
+    **common: Unpack[Common],
 ) -> Panel:
     """Lines over time; thresholds are dashed. Stacked ones are areas."""
-    custom: Json = {
+    look = {
         "drawStyle": "line",
         "lineInterpolation": "linear",
         "lineWidth": 1,
@@ -191,51 +119,20 @@ def lines(
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if steps else "off"},
     }
-    return Panel(
-        kind="timeseries",
-        title=title,
-        says=says,
-        queries=_queries(queries, "range"),
-        width=width,
-        height=height,
-        empty=empty,
-        defaults={
-            "unit": unit,
-            "color": {"mode": "palette-classic"},
-            "thresholds": thresholds(steps or NO_STEPS),
-            "custom": custom,
-            **({} if least is None else {"min": least}),
-        },
+    return _but(
+        _panel("timeseries", title, says, queries, "range", steps or NO_STEPS, **common),
+        given(unit=unit, color={"mode": "palette-classic"}, custom=look, min=least),
+        {},
         overrides=tuple((name, "color", {"mode": "fixed", "fixedColor": colour}) for name, colour in colours),
-        options={
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-            "tooltip": {"mode": "multi", "sort": "desc"},
-        },
     )
 
 
-def heat(title: str, unit: str, query: str, *, says: str, width: int = 8, height: int = 8, empty: str = "") -> Panel:
+def heat(title: str, unit: str, query: str, *, says: str, **common: Unpack[Common]) -> Panel:
     """A histogram over time, its buckets as rows."""
-    return Panel(
-        kind="heatmap",
-        title=title,
-        says=says,
-        queries=(Query(query, "{{le}}", "heatmap"),),
-        width=width,
-        height=height,
-        empty=empty,
-        defaults={"unit": unit, "custom": {"scaleDistribution": {"type": "linear"}}},
-        options={
-            "calculate": False,
-            "cellGap": 1,
-            "cellValues": {"unit": "short"},
-            "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "reverse": False, "exponent": 0.5},
-            "filterValues": {"le": 1e-9},
-            "legend": {"show": False},
-            "rowsFrame": {"layout": "auto"},
-            "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
-            "yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False},
-        },
+    return _but(
+        _panel("heatmap", title, says, [Query(query, "{{le}}")], "heatmap", NO_STEPS, **common),
+        {"unit": unit, "custom": {"scaleDistribution": {"type": "linear"}}},
+        {"yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False}},
     )
 
 
@@ -246,40 +143,11 @@ def bars(
     *,
     says: str,
     steps: Steps = ((None, "blue"),),
-    width: int = 8,
-    height: int = 8,
     most: float | None = None,
-    empty: str = "",
+    **common: Unpack[Common],
 ) -> Panel:
     """Horizontal bars, as they are now."""
-    return Panel(
-        kind="bargauge",
-        title=title,
-        says=says,
-        queries=_queries([query], "now"),
-        width=width,
-        height=height,
-        empty=empty,
-        defaults={
-            "unit": unit,
-            "color": {"mode": "thresholds"},
-            "thresholds": thresholds(steps),
-            "min": 0,
-            **({} if most is None else {"max": most}),
-        },
-        options={
-            "displayMode": "basic",
-            "orientation": "horizontal",
-            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            "showUnfilled": True,
-            "valueMode": "color",
-            "namePlacement": "auto",
-            "sizing": "auto",
-            "minVizHeight": 16,
-            "minVizWidth": 8,
-            "maxVizHeight": 300,
-        },
-    )
+    return _but(_panel("bargauge", title, says, [query], "now", steps, **common), given(unit=unit, min=0, max=most), {})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -304,42 +172,8 @@ class Column:
         return look
 
 
-def table(
-    title: str,
-    *columns: Column,
-    says: str,
-    sort: str = "",
-    width: int = 24,
-    height: int = 8,
-    empty: str = "",
-) -> Panel:
+def table(title: str, *columns: Column, says: str, sort: str = "", **common: Unpack[Common]) -> Panel:
     """A table of one row per label set, the labels first."""
-    return Panel(
-        kind="table",
-        title=title,
-        says=says,
-        queries=tuple(Query(column.query, shape="table") for column in columns),
-        width=width,
-        height=height,
-        empty=empty,
-        defaults={
-            "unit": "short",
-            "color": {"mode": "thresholds"},
-            "thresholds": thresholds(NO_STEPS),
-            "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True},
-        },
-        overrides=tuple(look for column in columns for look in column.overrides()),
-        options={
-            "cellHeight": "sm",
-            "showHeader": True,
-            "footer": {"show": False, "reducer": ["sum"], "fields": ""},
-            "sortBy": [{"displayName": sort, "desc": True}] if sort else [],
-        },
-        more={"transformations": _merge(columns)},
-    )
-
-
-def _merge(columns: Sequence[Column]) -> list[Json]:
     values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + at)}" for at in range(len(columns))]
     organize: Json = {
         "excludeByName": {"Time": True},
@@ -347,7 +181,14 @@ def _merge(columns: Sequence[Column]) -> list[Json]:
         "renameByName": dict(zip(values, (column.name for column in columns), strict=True)),
     }
     merge: list[Json] = [{"id": "merge", "options": {}}] if len(columns) > 1 else []
-    return [*merge, {"id": "organize", "options": organize}]
+    queries = [column.query for column in columns]
+    return _but(
+        _panel("table", title, says, queries, "table", NO_STEPS, **(Common(width=24) | common)),
+        {"unit": "short", "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True}},
+        {"sortBy": [{"displayName": sort, "desc": True}] if sort else []},
+        overrides=tuple(look for column in columns for look in column.overrides()),
+        more={"transformations": [*merge, {"id": "organize", "options": organize}]},
+    )
 
 
 def matrix(title: str, query: str, *, says: str, height: int) -> Panel:
@@ -357,12 +198,11 @@ def matrix(title: str, query: str, *, says: str, height: int) -> Panel:
     """
     fields = {"rowField": "row", "columnField": "col", "valueField": "Value", "emptyValue": "null"}
     cells: Json = {"type": "color-background", "mode": "basic"}
-    panel = table(title, Column("Value", "none", query), says=says, height=height)
-    return dataclasses.replace(
-        panel,
-        defaults=panel.defaults
-        | {"unit": "none", "mappings": states(signs=True)}
-        | {"custom": {"align": "center", "cellOptions": cells, "filterable": False, "minWidth": 24}},
+    look = {"align": "center", "cellOptions": cells, "filterable": False, "minWidth": 24}
+    return _but(
+        table(title, Column("Value", "none", query), says=says, height=height),
+        {"unit": "none", "mappings": states(signs=True), "custom": look},
+        {},
         overrides=(("row\\col", "custom.cellOptions", {"type": "auto"}), ("row\\col", "custom.width", 90)),
         more={
             "transformations": [

@@ -8,8 +8,9 @@ import pytest
 
 from grafana.builder import __main__ as builder
 from grafana.builder.boards import BOARDS
+from grafana.builder.looks import rising
 from grafana.builder.model import GRAPHITE, Board, Query, Row
-from grafana.builder.panels import Column, lines, matrix, rising, stat, table
+from grafana.builder.panels import Column, lines, matrix, stat, table
 from grafana.builder.promql import counted, expand, placed, quantile
 
 SAYS = "What it shows, and what to do about it."

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import COLOURED_OUTCOMES, Steps, falling, rising
 from grafana.builder.model import Board, Panel, Query, Row
-from grafana.builder.panels import (
-    COLOURED_OUTCOMES,
-    Column,
-    Steps,
-    bars,
-    falling,
-    heat,
-    lines,
-    rising,
-    stat,
-    table,
-)
+from grafana.builder.panels import Column, bars, heat, lines, stat, table
 from grafana.builder.promql import FAULTS, LATE, counted, mean, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD, choice_variable, query_variable
 

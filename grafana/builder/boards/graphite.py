@@ -8,24 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import COLOURED_OUTCOMES, NONE_IS_GOOD, SOME_IS_GOOD, Steps, rising
 from grafana.builder.model import GRAPHITE, Board, Json, Panel, Query, Row
-from grafana.builder.panels import (
-    COLOURED_OUTCOMES,
-    NONE_IS_GOOD,
-    SOME_IS_GOOD,
-    Steps,
-    lines,
-    rising,
-    stat,
-    states,
-    timeline,
-)
+from grafana.builder.panels import lately, lines, stat, timeline
 from grafana.builder.variables import query_variable, text_variable
 
 _TAGS: Final = "'bot=~^(${bot:regex})$', 'cluster=~^(${cluster:regex})$'"
 """A tag that may be empty is one that may be missing: so All also finds series without it."""
-
-NOW: Final[Json] = {"timeFrom": "5m", "hideTimeOverride": True}
 
 
 def _series(name: str) -> str:
@@ -61,7 +50,7 @@ def _count(comparison: str) -> str:
 def _number(
     title: str, unit: str, query: str, says: str, steps: Steps = ((None, "text"),), width: int = 3, empty: str = ""
 ) -> Panel:
-    return stat(title, unit, query, says=says, steps=steps, width=width, empty=empty, more=NOW)
+    return lately(stat(title, unit, query, says=says, steps=steps, width=width, empty=empty), "5m")
 
 
 def _tag_box(name: str, label: str, filters: str) -> Json:
@@ -213,7 +202,6 @@ BOARD: Final = Board(
                     Query(f"aliasByTags(limit(sortByName({gauge('discord_shard_status')}, true), 50), 'shard')"),
                     says="The first 50 shards of the choice. Red for minutes: see the bot's log for the close code; "
                     "many at once: Discord or the network.",
-                    mappings=states(),
                     width=16,
                 ),
                 lines(

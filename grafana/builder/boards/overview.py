@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import COLOURED_OUTCOMES, NONE_IS_GOOD, SOME_IS_GOOD, falling, rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import (
-    COLOURED_OUTCOMES,
-    NONE_IS_GOOD,
-    SOME_IS_GOOD,
-    Column,
-    falling,
-    lines,
-    rising,
-    stat,
-    table,
-)
+from grafana.builder.panels import Column, lines, stat, table
 from grafana.builder.promql import FAULTS, STATUS, WHO, counted, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 

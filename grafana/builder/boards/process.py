@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import Column, heat, lines, rising, stat, table
+from grafana.builder.panels import Column, heat, lines, stat, table
 from grafana.builder.promql import WHO, quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD
-
-NOT_HERE: Final = "this operating system does not tell"
 
 BOARD: Final = Board(
     "process",

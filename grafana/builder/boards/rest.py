@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import NONE_IS_GOOD, Steps, rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import NONE_IS_GOOD, Steps, bars, heat, lines, rising, stat
+from grafana.builder.panels import bars, heat, lines, stat
 from grafana.builder.promql import WHO, leading, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable
 

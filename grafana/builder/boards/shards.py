@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import NONE_IS_GOOD, STATES, falling, rising, states
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import (
-    NONE_IS_GOOD,
-    STATES,
-    Column,
-    falling,
-    lines,
-    matrix,
-    rising,
-    stat,
-    states,
-    table,
-    tiles,
-    timeline,
-)
+from grafana.builder.panels import Column, lines, matrix, stat, table, tiles, timeline
 from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, WHO, counted, leading, numbered, placed
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
@@ -157,7 +145,6 @@ BOARD: Final = Board(
                     ),
                     says="The dozen shards that were down longest in the shown time, and when. Many at the same time: "
                     "Discord or the network; always the same ones: their guilds or their process.",
-                    mappings=states(),
                     width=18,
                 ),
                 lines(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.builder.looks import NONE_IS_GOOD, rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import NONE_IS_GOOD, Column, lines, rising, stat, table
+from grafana.builder.panels import Column, lines, stat, table
 from grafana.builder.promql import counted, quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable
 
