@@ -27,6 +27,9 @@ _RISING: Final = {
 }
 """Samples that only go up, by the type of their family."""
 
+REMEMBERED: Final = 100
+"""Flushes for which series that are gone are remembered, where they are more than those that are there."""
+
 _SPARE: Final = 1000
 _A_TURN: Final = 128
 
@@ -56,7 +59,7 @@ class Strangers:
     def tell(self, readings: Sequence[Reading], batch: Batch, when: Round) -> Iterator[None]:
         """Put lines into the batch for what has changed, in turns.
 
-        What is gone is remembered for when it comes back, while that is not much more than there is.
+        What is gone is remembered for when it comes back (a collector may fail for a while): :data:`REMEMBERED`.
         """
         histograms: dict[tuple[str, Labels], list[Reading]] = {}
         for number, reading in enumerate(readings):
@@ -68,10 +71,14 @@ class Strangers:
             if number % _A_TURN == 0:
                 yield
         for (family, labels), parts in histograms.items():
-            self._tell_quantiles(family, labels, parts, batch, when)
+            try:
+                self._tell_quantiles(family, labels, parts, batch, when)
+            except (LookupError, ValueError):  # the user's own collectors may call anything a histogram
+                batch.odd += len(parts)
             yield
         if len(self._known) > 2 * len(readings) + _SPARE:
-            self._known = {key: known for key, known in self._known.items() if known.seen == when.flush}
+            since = when.flush - REMEMBERED
+            self._known = {key: known for key, known in self._known.items() if known.seen > since}
 
     def _tell(self, reading: Reading, batch: Batch, when: Round) -> None:
         rises = reading.name.endswith(_RISING.get(reading.type, ()))
