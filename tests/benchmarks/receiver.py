@@ -42,7 +42,7 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def running(buffer: int) -> Iterator[Receiver]:
+def running(buffer: int = 0) -> Iterator[Receiver]:
     """Run a receiver.
 
     :param buffer: bytes of its socket's buffer, 0 for the system's default.
@@ -83,8 +83,9 @@ def _wait_for_quiet(datagrams: list[bytes]) -> None:
 
 
 def _counted(datagrams: list[bytes]) -> dict[str, float]:
-    """Counters without sample rates, in any flavour whose names have no colon."""
-    lines = [line.split(b":") for datagram in datagrams for line in datagram.splitlines()]
+    """What counters without sample rates amount to, of those whose names begin with `bench`."""
+    every = [line for datagram in datagrams for line in datagram.splitlines()]
+    lines = [line.split(b":") for line in every if line.startswith(b"bench")]
     total = sum(float(values[1].split(b"|")[0]) for values in lines)
     series = len({values[0] for values in lines})
     return {"datagrams": len(datagrams), "lines": len(lines), "sum": total, "series": series}
