@@ -79,11 +79,11 @@ def test_a_sum_that_falls_has_taken_in_negative_values_and_goes_on_from_there() 
 def test_series_that_were_away_go_on_where_they_were_and_many_that_are_gone_are_forgotten() -> None:
     them = strangers()
     stays = of("counter", "x_total", 5, n="stays")
-    sent(them, stays, *[of("counter", "x_total", 5, n=str(n)) for n in range(1000)])
+    sent(them, stays, *[of("counter", "x_total", 5, n=str(n)) for n in range(1100)])
     assert sent(them, flush=2) == []
     assert sent(them, stays, of("counter", "x_total", 6, n="7"), flush=3) == ["x_total:1|c|#n:7"]
     sent(them, stays, flush=REMEMBERED)
-    assert len(them._known) == 1001
+    assert len(them._known) == 1101
     sent(them, stays, flush=REMEMBERED + 1)
     assert len(them._known) == 2
     assert sent(them, stays, of("counter", "x_total", 9, n="8"), flush=REMEMBERED + 2) == ["x_total:9|c|#n:8"]
