@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.builder.looks import NONE_IS_GOOD, rising
+from grafana.builder.looks import NONE_IS_GOOD, SOME_IS_GOOD, rising
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import Column, lines, stat, table
 from grafana.builder.promql import WHO, counted
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
 OURS: Final = "and on (job, instance) argus_exporter_info{*}"
+BY: Final = "bot, cluster, instance, collector"
 NO_PUSH: Final = "the bot pushes no StatsD (ARGUS_STATSD_URL)"
 
 BOARD: Final = Board(
@@ -71,18 +72,17 @@ BOARD: Final = Board(
                 ),
                 table(
                     "Collectors",
-                    Column("Up", "none", "min by (bot, cluster, instance, collector) (argus_exporter_collector_up{*})"),
+                    Column("Up", "none", f"min by ({BY}) (argus_exporter_collector_up{{*}})", SOME_IS_GOOD),
                     Column(
                         "Sample",
                         "s",
-                        "max by (bot, cluster, instance, collector) (argus_exporter_sample_seconds{*})",
+                        f"max by ({BY}) (argus_exporter_sample_seconds{{*}})",
                         rising(0.005, 0.05),
                     ),
                     Column(
                         "Errors",
                         "short",
-                        "round(sum by (bot, cluster, instance, collector) "
-                        "(increase(argus_exporter_collector_errors_total{*}[$__range])))",
+                        f"round(sum by ({BY}) (increase(argus_exporter_collector_errors_total{{*}}[$__range])))",
                         NONE_IS_GOOD,
                     ),
                     says="Each collector: 0 in Up is a noun whose metrics are missing or partial; Sample is what it "

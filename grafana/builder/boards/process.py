@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.looks import rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import Column, heat, lines, stat, table
+from grafana.builder.panels import Column, bars, heat, lines, stat, table
 from grafana.builder.promql import WHO, quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
@@ -84,6 +84,7 @@ BOARD: Final = Board(
                     says="100 % is one core, and Python cannot use more for the event loop. Above 80 %: fewer shards "
                     "a process.",
                     steps=rising(0.8, 0.95),
+                    width=6,
                 ),
                 lines(
                     "Resident memory",
@@ -91,6 +92,7 @@ BOARD: Final = Board(
                     Query("process_resident_memory_bytes{*}", WHO),
                     says="What the process holds of the machine's memory. Steps are guilds joined; a slope that never "
                     "ends is a leak: compare with the caches below.",
+                    width=6,
                 ),
                 lines(
                     "Memory in a day",
@@ -100,19 +102,36 @@ BOARD: Final = Board(
                         "time() - process_start_time_seconds{*} > 3600",
                         WHO,
                     ),
-                    Query("process_virtual_memory_bytes{*}", f"virtual {WHO}"),
-                    says="Resident memory tomorrow, were it to go on as in the last 6 hours (and no line before an "
-                    "hour), and the virtual memory. Beyond the machine's: it will be killed; find the leak, or "
-                    "restart.",
+                    says="Resident memory tomorrow, were it to go on as in the last 6 hours. Beyond the machine's: it "
+                    "will be killed; find the leak, or restart in time.",
+                    width=6,
                     empty="the process is younger than an hour",
+                ),
+                lines(
+                    "Virtual memory",
+                    "bytes",
+                    Query("process_virtual_memory_bytes{*}", WHO),
+                    says="What the process has reserved, used or not. Growing alone it is no harm; together with the "
+                    "resident memory it is the same leak.",
+                    width=6,
                 ),
                 lines(
                     "Open files",
                     "none",
                     Query("process_open_fds{*}", WHO),
-                    Query("min(process_max_fds{*})", "limit"),
-                    says="Files and sockets. Growing: sessions (aiohttp) or files that are never closed. At the limit "
-                    "nothing connects any more.",
+                    says="Files and sockets. Growing: sessions (aiohttp) or files that are never closed.",
+                    width=6,
+                ),
+                bars(
+                    "Open files, of their limit",
+                    "percentunit",
+                    Query("process_open_fds{*} / process_max_fds{*}", WHO),
+                    says="At 100 % nothing connects any more. Near it: raise the limit (ulimit -n) for now, and find "
+                    "what is never closed.",
+                    steps=rising(0.6, 0.8),
+                    most=1,
+                    width=6,
+                    empty="this operating system has no such limit",
                 ),
                 lines(
                     "Threads",
@@ -120,12 +139,14 @@ BOARD: Final = Board(
                     Query("process_threads{*}", WHO),
                     says="Each voice connection and each shard's heartbeat is one. Growing without them: executors "
                     "that are never shut down.",
+                    width=6,
                 ),
                 lines(
                     "Uptime",
                     "s",
                     Query("time() - process_start_time_seconds{*}", WHO),
                     says="A saw is a process that restarts: why the last one ended stands on the board Shards.",
+                    width=6,
                 ),
             ),
         ),
