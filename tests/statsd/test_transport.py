@@ -178,6 +178,28 @@ async def test_a_name_server_that_is_away_at_the_start_is_asked_again(names: Nam
             assert await received(receiver) == b"x:1|c"
 
 
+async def test_a_name_server_that_stays_away_is_asked_ever_less_often(names: Names) -> None:
+    transport = Transport("udp://statsd.example")
+    transport.retry = 0.01  # type: ignore[misc]
+    async with started(transport):
+        began = asyncio.get_running_loop().time()
+        await until(lambda: names.asked >= 5)
+        assert asyncio.get_running_loop().time() - began >= 4 * 0.01 + (2 + 4 + 8 + 16) * 0.01
+
+
+@ICMP
+async def test_once_the_trouble_is_over_nobody_is_asked_until_the_next_refresh(names: Names) -> None:
+    with listening() as nobody:
+        names.answer = answer(nobody)
+    transport = Transport("udp://statsd.example")
+    transport.retry = 0.01  # type: ignore[misc]
+    async with started(transport):
+        await until(lambda: transport.send(b"x:1|c") and transport.errors)
+        await until(lambda: names.asked == 2)
+        await asyncio.sleep(10 * 0.01)
+        assert names.asked == 2
+
+
 async def test_a_name_that_is_none_is_an_error_like_others(names: Names) -> None:
     names.answer = UnicodeError("label too long")
     async with started(Quick("udp://statsd.example")) as transport:
@@ -283,6 +305,34 @@ async def test_what_is_refused_is_the_datagram_before_and_this_one_is_sent() -> 
 
 
 @ICMP
+async def test_a_datagram_is_refused_once() -> None:
+    class Refusing(socket.socket):
+        def send(self, *_: object) -> int:
+            raise ConnectionRefusedError
+
+    with listening() as receiver:
+        async with started(Transport(url_of(receiver))) as transport:
+            assert transport.send(b"x:1|c", 5)
+            with transport._socket, Refusing() as transport._socket:
+                assert not transport.send(b"x:1|c", 2)
+                assert dropped(transport) == {"refused": 7}
+                assert not transport.send(b"x:1|c", 1)
+                assert dropped(transport) == {"refused": 8}
+
+
+@UNIX
+async def test_a_unix_socket_says_itself_that_nobody_listens(tmp_path: Path) -> None:
+    with listening(socket.AF_UNIX, str(tmp_path / "statsd")) as receiver:
+        transport = Transport(url_of(receiver))
+        await transport.start()
+        assert transport.send(b"x:1|c", 9)
+    assert not transport.send(b"x:1|c", 4)
+    assert dropped(transport) == {"refused": 4}
+    assert transport.errors == 1
+    await transport.close()
+
+
+@ICMP
 async def test_of_several_addresses_the_one_is_found_that_listens(names: Names) -> None:
     with listening() as nobody:
         away = answer(nobody)
@@ -383,6 +433,8 @@ async def test_a_transport_that_never_started_closes() -> None:
     transport = Transport("udp://127.0.0.1:8125")
     assert not transport.send(b"x:1|c")
     await transport.close()
+    await transport.start()
+    assert not transport.ready
 
 
 def test_it_needs_no_reader_so_any_loop_will_do() -> None:
