@@ -8,6 +8,7 @@ command line, the control endpoint and the README's table read the list.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -324,12 +325,15 @@ async def guild_outage(sim: Simulator, guild: int = 0, count: int = 1) -> AsyncG
 
 
 @incident()
-async def identify_budget(sim: Simulator, remaining: int = 0) -> AsyncGenerator[None, None]:
-    """So many session starts are left; one IDENTIFY more resets the token and ends every session (4004)."""
-    budget, token = sim.gateway.budget.remaining, sim.gateway.token
-    sim.gateway.budget.remaining = remaining
+async def identify_budget(
+    sim: Simulator, remaining: int = 0, reset_after: float = 86_400.0
+) -> AsyncGenerator[None, None]:
+    """So many session starts are left, for so long; one IDENTIFY more resets the token and ends all sessions (4004)."""
+    budget, token = sim.gateway.budget, sim.gateway.token
+    before = dataclasses.replace(budget)
+    budget.remaining, budget.reset_after = remaining, reset_after
     yield
-    sim.gateway.budget.remaining, sim.gateway.token = budget, token
+    budget.remaining, budget.reset_after, sim.gateway.token = before.remaining, before.reset_after, token
 
 
 @incident()

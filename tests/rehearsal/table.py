@@ -1,7 +1,7 @@
 """What goes wrong, and which alerts it fires: exactly these, none other, and all of them are over afterwards.
 
 The rows follow from what each incident is, not from what was seen to fire. A change made later has its reason in
-``changes``. Minutes are those of the rules: they are scaled. Rates per second are real.
+``changed``. Minutes are those of the rules: they are scaled. Rates per second are real.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Row:
     :param fires: alerts that somebody is told of while it lasts.
     :param follows: alerts that somebody is told of when it is over.
     :param mutes: alerts that fire in Prometheus, and that Alertmanager keeps to itself because of one that it tells of.
-    :param changes: why the row is not any more what it was at first.
+    :param changed: why the row is not any more what it was at first.
     :param fleet: the bot's processes.
     :param warm: minutes that all is well before.
     :param lasts: minutes that it goes on after its alerts have come: time for those that must not come.
@@ -52,7 +52,7 @@ class Row:
     fires: frozenset[str] = frozenset()
     follows: frozenset[str] = frozenset()
     mutes: frozenset[str] = frozenset()
-    changes: tuple[str, ...] = ()
+    changed: str = ""
     fleet: tuple[Process, ...] = (Process(),)
     warm: float = 5.0
     lasts: float = 5.0
@@ -185,7 +185,7 @@ ROWS: Final[tuple[Row, ...]] = (
         what="A shard's heartbeats are not answered any more, and discord.py is told to bear that. So few events come "
         "that their absence says nothing.",
         incident=discord("zombie_no_ack", shard=1),
-        changes=(_REPLAYED,),
+        changed=_REPLAYED,
         fires=_alerts("DiscordShardZombie"),
         fleet=_shards(3),
         patience=_FOR_EVER,
@@ -198,7 +198,7 @@ ROWS: Final[tuple[Row, ...]] = (
         what="A busy shard's heartbeats are answered, but no events come, after half an hour of many: after a minute "
         "that is silence, after two the exporter calls it a zombie.",
         incident=discord("zombie_ack_only", shard=1),
-        changes=(_REPLAYED,),
+        changed=_REPLAYED,
         fires=_alerts("DiscordShardSilent DiscordShardZombie"),
         pings=_NIGHT,
         fleet=_shards(3),
@@ -208,7 +208,7 @@ ROWS: Final[tuple[Row, ...]] = (
         name="shard_locked_out",
         what="One shard of six loses its connection and gets no new one: a sixth is not many.",
         incident=together(discord("gateway_refuses"), discord_once("close", shard=1)),
-        changes=(_REPLAYED,),
+        changed=_REPLAYED,
         fires=_alerts("DiscordShardDown"),
         pings=_NIGHT,
         fleet=_shards(6),
@@ -218,7 +218,7 @@ ROWS: Final[tuple[Row, ...]] = (
         name="gateway_outage",
         what="All shards lose their connection and get no new one: that many are down says that each is.",
         incident=together(discord("gateway_refuses"), discord_once("close", shard=-1)),
-        changes=(_REPLAYED,),
+        changed=_REPLAYED,
         fires=_alerts("DiscordShardsDownMany"),
         mutes=_alerts("DiscordShardDown"),
         pings=_NIGHT,
@@ -229,7 +229,7 @@ ROWS: Final[tuple[Row, ...]] = (
         name="flapping",
         what="One shard of six loses its connection every other minute, and resumes: too few for a storm.",
         incident=discord_often("drop", every=2, times=9, shard=1),
-        changes=(_REPLAYED,),
+        changed=_REPLAYED,
         fires=_alerts("DiscordShardFlapping"),
         pings=_NIGHT,
         fleet=_shards(6),
@@ -253,9 +253,11 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         name="few_identifies_left",
-        what="Others have used up 85 % of the session starts: little, not none.",
-        incident=discord("identify_budget", remaining=150),
+        what="At the end of the day 85 % of the session starts are used up: they last until the day is over.",
+        incident=discord("identify_budget", remaining=150, reset_after=60),
         fires=_alerts("DiscordIdentifyBudgetLow"),
+        changed="The end of the day was added after the first rehearsal: 850 session starts that are gone within ten "
+        "minutes are rightly said to be exhausted soon, if the day has just begun.",
     ),
     Row(
         name="shut_out_at_the_start",

@@ -117,10 +117,11 @@ async def test_a_guild_outage_ends(sim: Simulator) -> None:
 
 async def test_the_budget_of_identifies_runs_out(sim: Simulator) -> None:
     async with connected(sim, shard_count=1) as bot:
-        async with sim.during("identify_budget", remaining=0):
+        async with sim.during("identify_budget", remaining=0, reset_after=60):
+            assert sim.gateway.budget.as_json()["reset_after"] == 60_000
             await sim.invalidate(0)
             await until(bot.is_closed, sim)
-        assert sim.gateway.budget.remaining == 999
+        assert (sim.gateway.budget.remaining, sim.gateway.budget.reset_after) == (999, 86_400)
         assert sim.gateway.token == sim.token
 
 
