@@ -350,7 +350,7 @@ class Netdata:
     async def sums(self, ending: str) -> Values:
         """The sum of the first dimension of each chart of an ending: _counter, _timer, _set. It has a value a second.
 
-        Of a counter that is all that was counted.
+        Of a counter that is all that was counted. The first ``_`` or ``.`` of a name is a dot here.
         """
         found = await fetched(f"{self.url}/api/v1/charts") or {"charts": ()}
         return {
@@ -367,7 +367,7 @@ class Netdata:
         """The gauges as they stand."""
         found = await fetched(f"{self.url}/api/v1/allmetrics", format="json") or {}
         return {
-            name.removeprefix("statsd_").removesuffix("_gauge"): chart["dimensions"]["gauge"]["value"]
+            re.sub(r"[._]gauge$", "", name.removeprefix("statsd_")): chart["dimensions"]["gauge"]["value"]
             for name, chart in found.items()
             if chart["family"] == "gauges"
         }
