@@ -578,3 +578,74 @@ async def whole_life() -> None:
                 await bot.reload_extension("argus_exporter")
                 assert 'discord_shard_status{shard="1"} 3' in await scrape(exporter_of(bot).port)
                 await bot.unload_extension("argus_exporter")
+
+
+# ------------------------------------------------------------------------------------------------ stats
+
+
+async def test_a_bot_without_stats_is_lent_some_and_they_are_on_the_page_though_statsd_is_off() -> None:
+    bot: Any = PlainBot()
+    await bot.load_extension("argus_exporter")
+    bot.stats.incr("my_counter", 2)
+    assert bot.stats is bot.get_cog("ArgusExporter").stats is exporter_of(bot).stats
+    assert "my_counter_total 2" in await scrape(exporter_of(bot).port)
+    await bot.unload_extension("argus_exporter")
+    assert not hasattr(bot, "stats")
+
+
+async def test_stats_of_the_bots_own_stay_and_none_is_given_back() -> None:
+    bot: Any = PlainBot()
+    own = bot.stats = object()
+    await bot.load_extension("argus_exporter")
+    assert bot.stats is own
+    bot.get_cog("ArgusExporter").stats.incr("x")
+    await bot.unload_extension("argus_exporter")
+    assert bot.stats is own
+    bot.stats = None  # as pydis_core's bots begin
+    await bot.load_extension("argus_exporter")
+    assert bot.stats is exporter_of(bot).stats
+    await bot.unload_extension("argus_exporter")
+    assert vars(bot)["stats"] is None
+
+
+async def test_stats_that_the_bot_has_set_since_are_left_alone_at_the_unload() -> None:
+    bot: Any = PlainBot()
+    await bot.load_extension("argus_exporter")
+    own = bot.stats = object()
+    await bot.unload_extension("argus_exporter")
+    assert bot.stats is own
+
+
+async def test_stats_that_cannot_be_looked_at_are_counted_and_the_extension_loads() -> None:
+    class Odd(PlainBot):
+        @property
+        def stats(self) -> object:
+            raise RuntimeError("no")
+
+    bot = Odd()
+    await bot.load_extension("argus_exporter")
+    assert value(exporter_of(bot).instruments, "argus_exporter_collector_errors_total", "statsd") == 1
+    await bot.unload_extension("argus_exporter")
+
+
+async def test_a_pushed_bot_says_at_the_unload_what_it_has_not_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_PORT", "off")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        monkeypatch.setenv("ARGUS_STATSD_URL", f"udp://127.0.0.1:{receiver.getsockname()[1]}")
+        monkeypatch.setenv("ARGUS_STATSD_INTERVAL", "3600")
+        async with Simulator(guilds=3) as sim:
+            bot: Any = PlainBot()
+            async with logged_in(bot, sim):
+                await bot.load_extension("argus_exporter")
+                await sim.event("WEBHOOKS_UPDATE", guild=0)
+                await until(lambda: value(exporter_of(bot).instruments, EVENTS, "WEBHOOKS_UPDATE") == 1)
+                bot.stats.incr("mine")
+                await bot.unload_extension("argus_exporter")
+                datagrams = b""
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        datagrams += receiver.recv(70_000) + b"\n"
+    lines = datagrams.decode().split("\n")
+    assert {f"{EVENTS}:1|c|#event:WEBHOOKS_UPDATE", "discord_shard_guilds:3|g|#shard:0", "mine:1|c"} <= {*lines}

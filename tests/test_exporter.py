@@ -79,6 +79,25 @@ async def test_a_server_that_cannot_start_is_counted_and_the_collectors_run() ->
     assert exporter._running == []
 
 
+async def test_a_push_that_cannot_start_or_end_is_counted_and_the_page_is_served() -> None:
+    async def failing() -> None:
+        raise OSError("no")
+
+    exporter = Exporter(quiet(statsd_url="udp://127.0.0.1:1"))
+    push: Any = exporter._push
+    push.start = push.close = failing
+    async with exporter:
+        assert 'argus_exporter_collector_errors_total{collector="statsd"} 1' in await scrape(exporter)
+    assert value(exporter.instruments, "argus_exporter_collector_errors_total", "statsd") == 2
+    assert exporter._running == []
+
+
+async def test_stats_are_there_though_statsd_is_off_and_they_are_on_the_page() -> None:
+    async with Exporter(quiet()) as exporter:
+        exporter.stats.incr("jobs.done", 3)
+        assert "jobs_done_total 3" in await scrape(exporter)
+
+
 async def test_the_thread_of_the_user_s_registry_ends_with_the_exporter() -> None:
     before = set(threading.enumerate())
     async with Exporter(quiet(user_registry=True)) as exporter:
