@@ -1,8 +1,8 @@
-"""Breaks every rule in every way, and sees that a case of promtool's notices: ``make mutants``.
+"""Breaks every alert in every way, and sees that a case of promtool's notices: ``make mutants``.
 
-An alert is deleted, loses its ``for``, has each comparison turned round, each number doubled and halved (a threshold of 0
-has neither: it becomes 1.5 and -1), each ``and`` turned into ``unless`` and back. A mutant that Prometheus would not load
-is no mutant.
+An alert is deleted, loses its ``for``, has each comparison turned round, each number doubled and halved (a threshold of
+0 has neither: it becomes 1.5 and -1), each ``and`` turned into ``unless`` and back. A mutant that Prometheus would not
+load has not died.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -111,22 +112,23 @@ def chosen(names: list[str], sample: int | None, seed: int = 0) -> list[Mutant]:
     return random.Random(seed).sample(found, sample)
 
 
-def survivors(found: list[Mutant], *, say: bool = False) -> list[Mutant]:
-    """Those that live. Tried by as many processes as there are cores."""
+def survivors(found: list[Mutant], say: Callable[[str], object] = str) -> list[Mutant]:
+    """Those that live. Tried by as many processes as there are cores; how far it is, is said."""
+    living: list[Mutant] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        living: list[Mutant] = []
-        for number, (mutant, alive) in enumerate(zip(found, pool.map(lambda each: lives(each, Path(folder)), found)), 1):
+        fates = pool.map(lambda mutant: lives(mutant, Path(folder)), found)
+        for number, (mutant, alive) in enumerate(zip(found, fates, strict=True), 1):
             living += [mutant] * alive
-            if say:
-                print(f"\r{number} of {len(found)}, {len(living)} live", end="", file=sys.stderr, flush=True)
+            say(f"\r{number} of {len(found)}, {len(living)} live ")
     return living
 
 
 def table(found: list[Mutant], living: list[Mutant]) -> str:
     """How many mutants each alert had, how many died, and what those that live have changed."""
-    names = list(dict.fromkeys(mutant.alert for mutant in found))
-    rows = [(name, [m for m in found if m.alert == name], [m.change for m in living if m.alert == name]) for name in names]
-    return "\n".join(f"{name:36}{len(all_) - len(left):4} of{len(all_):4} died  {'; '.join(left)}" for name, all_, left in rows)
+    had = Counter(mutant.alert for mutant in found)
+    left = {alert: [mutant.change for mutant in living if mutant.alert == alert] for alert in had}
+    rows = [f"{alert:36}{had[alert] - len(left[alert]):3} of{had[alert]:3}  {'; '.join(left[alert])}" for alert in had]
+    return "\n".join([f"{'alert':36} mutants died  those that live", *rows])
 
 
 def main() -> int:
@@ -136,8 +138,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many mutants, always the same")
     options = parser.parse_args()
     began, found = time.monotonic(), chosen(options.alert, options.sample)
-    living = survivors(found, say=True)
-    print(f"\r{table(found, living)}\n{len(found) - len(living)} of {len(found)} mutants died, {time.monotonic() - began:.0f} s")
+    living = survivors(found, sys.stderr.write)
+    died = f"{len(found) - len(living)} of {len(found)} mutants died, {time.monotonic() - began:.0f} s"
+    sys.stdout.write(f"\n{table(found, living)}\n{died}\n")
     return bool(living)
 
 
