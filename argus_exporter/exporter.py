@@ -81,11 +81,7 @@ class Exporter(CustomMethods, ManualMethods):
         self.stats: Final = AsyncStatsClient(exporter=self)
         """A StatsD client for the bot's own stats, whether StatsD is on or off: they are on the page too."""
         self._error_log = ErrorLog(self.instruments, self.ledger, self.settings)
-        self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
-        self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
-        self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)
-        self._series = self.instruments.gauge(catalogue.SERIES).labels()
-        self.instruments.gauge(catalogue.EXPORTER_INFO).labels(VERSION, platform.python_version()).set(1)
+        self._declare()
         self._logged: set[tuple[str, type[BaseException]]] = set()
         self._running: list[Collector] = []
         self._stack: AsyncExitStack | None = None
@@ -99,6 +95,13 @@ class Exporter(CustomMethods, ManualMethods):
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
         self._loops = Loops(self.note_error)
         self._collectors = self._make(PROCESS_COLLECTORS, self._see())
+
+    def _declare(self) -> None:
+        self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
+        self._up = self.instruments.gauge(catalogue.COLLECTOR_UP)
+        self._sample_seconds = self.instruments.gauge(catalogue.SAMPLE_SECONDS)
+        self._series = self.instruments.gauge(catalogue.SERIES).labels()
+        self.instruments.gauge(catalogue.EXPORTER_INFO).labels(VERSION, platform.python_version()).set(1)
 
     # ------------------------------------------------------------------------------------- what users ask for
 
