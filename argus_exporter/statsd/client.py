@@ -546,8 +546,7 @@ class AsyncStatsClient(_Methods):
             self.undo(datagram)
 
     def _finish(self, wire: Transport) -> asyncio.Task[None] | None:
-        if not self._closed:
-            self._closed = True
-            for datagram, lines in itertools.chain(self._datagrams, self._pack(wire)):
-                self._send_or_keep(wire, datagram, lines)
+        self._closed = True
+        for datagram, lines in itertools.chain(self._datagrams, self._pack(wire)):
+            self._send_or_keep(wire, datagram, lines)
         return wire.shut()

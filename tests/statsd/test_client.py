@@ -360,6 +360,7 @@ async def test_what_was_told_before_the_start_is_sent_and_nothing_twice(receiver
     assert await received(receiver) == b"x:2|c"
     await made.close()
     assert arrived(receiver) == []
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_while_no_address_is_known_all_is_kept(
@@ -372,8 +373,10 @@ async def test_while_no_address_is_known_all_is_kept(
     await until(lambda: names.asked)
     made.incr("x")
     made.gauge("y", 4)
+    made.timing("z", 5)
+    await until(lambda: names.asked >= 3)
     names.answer = answer(receiver)
-    assert await received(receiver) == b"x:2|c\ny:4|g"
+    assert await received(receiver) == b"x:2|c\ny:4|g\nz:5|ms"
     await made.close()
 
 
@@ -486,6 +489,8 @@ async def test_a_client_that_was_never_started_closes() -> None:
     made = AsyncStatsClient()
     made.incr("x")
     await made.close()
+    await made.create_socket()
+    assert len(asyncio.all_tasks()) == 1
 
 
 def test_a_bot_that_ends_without_closing_has_sent_all(receiver: socket.socket) -> None:
@@ -577,6 +582,9 @@ async def test_a_set_is_on_the_page_as_the_distinct_values_of_the_last_interval(
             exporter.sample()
             assert value(exporter.instruments, "authors_distinct") == distinct
             assert exporter.stats._book.room == MOST_KEPT
+        exporter.stats.set("authors", "c")
+        exporter.sample()
+        assert value(exporter.instruments, "authors_distinct") == 0
 
 
 async def test_with_statsd_on_a_flush_is_the_interval_and_while_there_is_none_the_page_has_all() -> None:
@@ -589,6 +597,7 @@ async def test_with_statsd_on_a_flush_is_the_interval_and_while_there_is_none_th
     exporter.stats.fold()
     assert value(exporter.instruments, "authors_distinct") == 1
     exporter.stats.set("authors", "b")
+    exporter.stats._turn = 0
     assert drained(exporter.stats) == ["authors:a|s", "authors:b|s", "x:1|c"]
     exporter.stats.fold()
     assert value(exporter.instruments, "authors_distinct") == 2
