@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench soak rehearse matrix constraints reference dashboards preview build clean
+.PHONY: help setup demo test integration lint format bench soak mutants rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, mutants, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -55,6 +55,9 @@ bench: $(READY) ## measure what the exporter costs a bot
 soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+mutants: $(READY) ## break every alert in every way, and see that a case notices (needs promtool)
+	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
+
 rehearse: $(READY) ## let bots have incidents, and see that each fires its alerts and no others
 	@$(BIN)/python -m tests.rehearsal $(ARGS)
 
@@ -68,7 +71,7 @@ build: $(READY) ## build the wheel into dist/
 	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist . && ls dist/*.whl
 
 clean: ## remove everything that was made here, .venv too
-	rm -rf $(VENV) .venvs .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venvs .prometheus3 .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): pyproject.toml .ci/constraints.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON): name one with make PYTHON=/path/to/python3.11"; exit 1; }

@@ -32,6 +32,7 @@ LEFT_OUT = (
     "tests/examples",
     "tests/grafana",
     "tests/integration",
+    "tests/prometheus",
     "tests/simulator",
     "tests/test_house.py",
     "tests/test_packaging.py",
