@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,10 +94,10 @@ class Canvas:
 
     def save(self, path: Path) -> None:
         """Write it as a PNG of few colours, which is small."""
-        drawn = io.BytesIO()
-        canvas: Any = FigureCanvasAgg(self._figure)
-        canvas.print_png(drawn)
-        Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        drawn: Any = FigureCanvasAgg(self._figure)
+        drawn.draw()
+        image = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba())
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def wide(text: str, size: float) -> float:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from matplotlib.colors import PowerNorm
 
 from grafana.preview.board import ALL, Board, Json, Panel, View, repeated
-from grafana.preview.canvas import BORDER, FAINT, PANEL, TEXT, Box, Canvas, fitting, wide
-from grafana.preview.fields import Field, colour, formatted
+from grafana.preview.canvas import BACKGROUND, BORDER, FAINT, PANEL, TEXT, Box, Canvas, fitting, wide
+from grafana.preview.fields import COLOURS, Field, formatted
 from grafana.preview.prometheus import Refused
 from grafana.preview.tables import Table, ordered_by, tables, transformed
 
@@ -48,22 +48,12 @@ class Line:
     @property
     def colour(self) -> str:
         """The colour of its newest value."""
-        return self.field.colour(self.reduced("last"), self.number)
+        return self.field.colour(self.last, self.number)
 
-    def reduced(self, how: str) -> float:
-        """One value of all."""
-        values = [value for _, value in self.points if not math.isnan(value)] or [math.nan]
-        return _REDUCERS.get(how, _REDUCERS["lastNotNull"])(values)
-
-
-_REDUCERS: Final[dict[str, Callable[[list[float]], float]]] = {
-    "lastNotNull": lambda values: values[-1],
-    "last": lambda values: values[-1],
-    "max": max,
-    "min": min,
-    "mean": lambda values: sum(values) / len(values),
-    "sum": sum,
-}
+    @property
+    def last(self) -> float:
+        """The newest value that is one."""
+        return next((value for _, value in reversed(self.points) if not math.isnan(value)), math.nan)
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,7 @@ class Shown:
         """All series, in the order of the queries."""
         found = [(target, series) for target, answer in self.answers for series in answer]
         return [
-            Line(Field.of(self.raw, _name(target.legend, series), series.labels, target.ref), series.points, number)
+            Line(Field.of(self.raw, _name(target.legend, series)), series.points, number)
             for number, (target, series) in enumerate(found)
         ]
 
@@ -180,48 +170,14 @@ def _draw_panel(canvas: Canvas, box: Box, one: Shown) -> None:
     canvas.text(box.x + _GAP, box.y + 15, fitting(title, 13, box.w - 2 * _GAP), 13, bold=True)
     inner = box.inside(_GAP, _TITLE, _GAP, _GAP)
     draw = _DRAWN[one.panel.type]
-    if one.panel.type != "text" and not any(series.points for _, answer in one.answers for series in answer):
-        said, ink = (one.refused, colour("red")) if one.refused else (one.nothing, FAINT)
+    if not any(series.points for _, answer in one.answers for series in answer):
+        said, ink = (one.refused, COLOURS["red"]) if one.refused else (one.nothing, FAINT)
         canvas.text(inner.x + inner.w / 2, inner.y + inner.h / 2, fitting(said, 13, inner.w), 13, ink, at="center")
     else:
         draw(canvas, inner, one)
 
 
 # ------------------------------------------------------------------------------------- tiles
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One value of a stat, gauge or bar gauge."""
-
-    field: Field
-    value: float
-    number: int
-    points: Points = ()
-
-    @property
-    def colour(self) -> str:
-        """The colour of its value."""
-        return self.field.colour(self.value, self.number)
-
-
-def _tiles(one: Shown) -> list[Tile]:
-    reduce = one.options.get("reduceOptions", {})
-    if reduce.get("values"):
-        return _tiles_of_rows(one)
-    how = (reduce.get("calcs") or ["lastNotNull"])[0]
-    return [Tile(line.field, line.reduced(how), line.number, line.points) for line in one.lines()]
-
-
-def _tiles_of_rows(one: Shown) -> list[Tile]:
-    """A tile for each row, called by its texts."""
-    found: list[Tile] = []
-    for table in one.tables():
-        for row in table.rows:
-            texts = {name: row[name] for name in table.columns if isinstance(row.get(name), str)}
-            value = next(row[name] for name in reversed(table.columns) if isinstance(row.get(name), float))
-            found.append(Tile(Field.of(one.raw, " ".join(texts.values()), texts, table.ref), value, len(found)))
-    return found
 
 
 def grid(box: Box, count: int) -> list[Box]:
@@ -242,56 +198,39 @@ def _side(width: float, height: float, count: int) -> float:
 
 
 def _draw_stat(canvas: Canvas, box: Box, one: Shown) -> None:
-    tiles = _tiles(one)
-    mode = one.options.get("textMode", "auto")
-    named = mode in {"value_and_name", "name"} or (mode == "auto" and len(tiles) > 1)
-    for tile, place in zip(tiles, grid(box, len(tiles)), strict=True):
-        _draw_tile(canvas, place, tile, one, named=named, valued=mode not in {"name", "none"})
+    lines = one.lines()
+    mode = one.options["textMode"]
+    named = mode != "value" and (mode != "auto" or len(lines) > 1)
+    for line, place in zip(lines, grid(box, len(lines)), strict=True):
+        texts = [line.field.name] * named + [line.field.text(line.last)] * (mode != "name")
+        _draw_tile(canvas, place, texts, line.colour, filled=one.options["colorMode"] == "background")
 
 
-def _draw_tile(canvas: Canvas, box: Box, tile: Tile, one: Shown, *, named: bool, valued: bool) -> None:
-    filled = str(one.options.get("colorMode", "value")).startswith("background")
+def _draw_tile(canvas: Canvas, box: Box, texts: list[str], shade: str, *, filled: bool) -> None:
+    """Write a name and a value over each other, or one of them alone."""
     if filled:
-        canvas.fill(box, tile.colour)
-    if one.options.get("graphMode") == "area" and not filled:
-        _draw_spark(canvas, box, tile)
-    name, text = tile.field.title if named else "", tile.field.text(tile.value) if valued else ""
-    ink = "#FFFFFF" if filled else tile.colour
-    size = min(box.h * (0.45 if name and text else 0.62), 48, 1.5 * box.w / max(len(text), len(name), 3))
-    middle, x = box.y + box.h / 2, box.x + box.w / 2
-    if not (name and text):
-        canvas.text(x, middle, name or text, size, ink, at="center")
-        return
-    canvas.text(
-        x, middle - size * 0.45, fitting(name, size * 0.5, box.w), size * 0.5, ink if filled else TEXT, at="center"
-    )
-    canvas.text(x, middle + size * 0.4, text, size * 0.8, ink, at="center")
-
-
-def _draw_spark(canvas: Canvas, box: Box, tile: Tile) -> None:
-    points = [(at, value) for at, value in tile.points if not math.isnan(value)]
-    if len(points) > 1:
-        low, high = min(value for _, value in points), max(value for _, value in points)
-        first, last = points[0][0], points[-1][0]
-        ys = [box.y + box.h - (value - low) / ((high - low) or 1) * box.h * 0.4 for _, value in points]
-        canvas.line([box.x + (at - first) / (last - first) * box.w for at, _ in points], ys, tile.colour)
+        canvas.fill(box, shade)
+    ink = "#FFFFFF" if filled else shade
+    size = min(box.h * 0.62 / len(texts), 48, 1.5 * box.w / max(3, *map(len, texts)))
+    for number, text in enumerate(texts):
+        y = box.y + box.h / 2 + (number - (len(texts) - 1) / 2) * size * 1.3
+        canvas.text(box.x + box.w / 2, y, fitting(text, size, box.w), size, ink, at="center")
 
 
 def _draw_bars(canvas: Canvas, box: Box, one: Shown) -> None:
-    """Bars that lie, longest value across the box: a bar gauge, and a gauge too."""
-    tiles = _tiles(one)
-    defaults: Json = one.raw.get("fieldConfig", {}).get("defaults", {})
-    most = defaults.get("max") or max([tile.value for tile in tiles if not math.isnan(tile.value)], default=1) or 1
-    step = min(box.h / max(len(tiles), 1), 60)
-    left = min(max(wide(tile.field.title, 11) for tile in tiles) + _GAP, box.w * 0.4)
-    for number, tile in enumerate(tiles):
-        y, room = box.y + number * step, box.w - left - 80
-        canvas.text(box.x, y + step / 2, fitting(tile.field.title, 11, left), min(11, step * 0.9))
+    """Bars that lie; the longest is the largest value, or `max` where that is set."""
+    lines = one.lines()
+    most = lines[0].field.config.get("max") or max(line.last for line in lines) or 1
+    step = min(box.h / len(lines), 60)
+    left = min(max(wide(line.field.name, 11) for line in lines) + _GAP, box.w * 0.4)
+    room = box.w - left - 80
+    for number, line in enumerate(lines):
+        y = box.y + number * step
+        canvas.text(box.x, y + step / 2, fitting(line.field.name, 11, left), min(11, step * 0.9))
         bar = Box(box.x + left, y + step * 0.15, room, step * 0.7)
         canvas.fill(bar, BORDER)
-        share = 0 if math.isnan(tile.value) else min(max(tile.value / most, 0), 1)
-        canvas.fill(Box(bar.x, bar.y, room * share, bar.h), tile.colour)
-        canvas.text(bar.x + room + 4, y + step / 2, tile.field.text(tile.value), min(12, step * 0.9), tile.colour)
+        canvas.fill(Box(bar.x, bar.y, room * min(max(line.last / most, 0), 1), bar.h), line.colour)
+        canvas.text(bar.x + room + 4, y + step / 2, line.field.text(line.last), min(12, step * 0.9), line.colour)
 
 
 # ------------------------------------------------------------------------------------- graphs
@@ -327,22 +266,15 @@ def _draw_lines(axes: Any, lines: list[Line]) -> None:
         base = [below.get(at, 0.0) if stacked else 0.0 for at, _ in line.points]
         ats = [at for at, _ in line.points]
         values = [value + under for (_, value), under in zip(line.points, base, strict=True)]
-        if line.field.custom("drawStyle") == "bars":
-            axes.bar(
-                ats, [value for _, value in line.points], (ats[-1] - ats[0]) / len(ats) * 0.8, base, color=line.colour
-            )
-        else:
-            axes.plot(
-                ats,
-                values,
-                color=line.colour,
-                linewidth=line.field.custom("lineWidth", 1),
-                marker=".",
-                markevery=_alone(values),
-            )
-            axes.fill_between(
-                ats, values, base, color=line.colour, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0
-            )
+        axes.plot(
+            ats,
+            values,
+            color=line.colour,
+            linewidth=line.field.custom("lineWidth", 1),
+            marker=".",
+            markevery=_alone(values),
+        )
+        axes.fill_between(ats, values, base, color=line.colour, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0)
         if stacked:
             below |= {at: value for at, value in zip(ats, values, strict=True) if not math.isnan(value)}
 
@@ -376,7 +308,7 @@ def _legend(box: Box, lines: list[Line]) -> list[list[tuple[Line, str]]]:
     rows: list[list[tuple[Line, str]]] = [[]]
     used = 0.0
     for line in lines:
-        name = fitting(line.field.title, 11, box.w - 30)
+        name = fitting(line.field.name, 11, box.w - 30)
         if rows[-1] and used + 16 + wide(name, 11) > box.w:
             rows.append([])
             used = 0
@@ -403,13 +335,13 @@ def _draw_heatmap(canvas: Canvas, box: Box, one: Shown) -> None:
     )
     ats = sorted({at for _, points in found for at in points})
     own = [
-        [max(points.get(at, 0) - (found[n - 1][1].get(at, 0) if n else 0), 0) for at in ats]
+        [points.get(at, 0) - (found[n - 1][1].get(at, 0) if n else 0) or math.nan for at in ats]
         for n, (_, points) in enumerate(found)
     ]
     axes = _time_axes(canvas, box.inside(62, 2, 6, 20), one)
     step = one.view.step
-    axes.pcolormesh([ats[0] - step, *ats], range(len(found) + 1), own, norm=PowerNorm(0.5), cmap="magma")
-    unit = one.options.get("yAxis", {}).get("unit") or "short"
+    axes.pcolormesh([ats[0] - step, *ats], range(len(found) + 1), own, norm=PowerNorm(0.5), cmap="Oranges_r")
+    unit = one.options["yAxis"]["unit"]
     every = -(-len(found) // (box.h // 14))
     edges = [(n + 1, formatted(edge, unit)) for n, (edge, _) in enumerate(found[:-1]) if n % every == 0]
     axes.set_yticks([at for at, _ in edges], [text for _, text in edges])
@@ -425,7 +357,7 @@ def _draw_states(canvas: Canvas, box: Box, one: Shown) -> None:
         spans = [(at - step, step) for at, _ in line.points]
         axes.broken_barh(spans, (lane + 0.08, 0.84), color=[line.field.colour(value) for _, value in line.points])
     axes.set_ylim(len(lines), 0)
-    axes.set_yticks([n + 0.5 for n in range(len(lines))], [fitting(line.field.title, 11, 84) for line in lines])
+    axes.set_yticks([n + 0.5 for n in range(len(lines))], [fitting(line.field.name, 11, 84) for line in lines])
 
 
 # ------------------------------------------------------------------------------------- tables, texts
@@ -439,7 +371,7 @@ def _draw_table(canvas: Canvas, box: Box, one: Shown) -> None:
 
 
 def _draw_rows(canvas: Canvas, box: Box, one: Shown, table: Table) -> None:
-    fields = [Field.of(one.raw, name, ref=table.ref) for name in table.columns]
+    fields = [Field.of(one.raw, name) for name in table.columns]
     widths = _widths(fields, box.w)
     step = _CELL[one.options.get("cellHeight", "sm")]
     header = one.options.get("showHeader", True)
@@ -447,7 +379,7 @@ def _draw_rows(canvas: Canvas, box: Box, one: Shown, table: Table) -> None:
     x = box.x
     for shown, w in zip(fields, widths, strict=True):
         if header:
-            canvas.text(x + 6, box.y + step / 2, fitting(shown.title, 12, w - 8), 12, "#6E9FFF", bold=True)
+            canvas.text(x + 6, box.y + step / 2, fitting(shown.name, 12, w - 8), 12, "#6E9FFF", bold=True)
         for number, row in enumerate(table.rows[:room]):
             cell = Box(x, box.y + (number + header) * step, w, step)
             _draw_cell(canvas, cell, shown, row.get(shown.name))
@@ -470,7 +402,7 @@ def _draw_cell(canvas: Canvas, box: Box, shown: Field, value: Any) -> None:
     ink = TEXT
     if number and kind == "color-background":
         canvas.fill(box.inside(0, 1, 1, 0), shown.colour(value))
-        ink = "#111217" if shown.colour(value) != colour("transparent") else TEXT
+        ink = BACKGROUND
     elif number and kind == "color-text":
         ink = shown.colour(value)
     text = fitting(text, 12, box.w - 8)
@@ -480,19 +412,11 @@ def _draw_cell(canvas: Canvas, box: Box, shown: Field, value: Any) -> None:
         canvas.text(box.x + 6, box.y + box.h / 2, text, 12, ink)
 
 
-def _draw_text(canvas: Canvas, box: Box, one: Shown) -> None:
-    for number, line in enumerate(one.view.fill(str(one.options.get("content", ""))).splitlines()):
-        canvas.text(box.x, box.y + 10 + number * 18, fitting(line, 12, box.w), 12)
-
-
 _DRAWN: Final[dict[str, Callable[[Canvas, Box, Shown], None]]] = {
     "stat": _draw_stat,
-    "gauge": _draw_bars,
     "bargauge": _draw_bars,
     "timeseries": _draw_graph,
     "heatmap": _draw_heatmap,
     "state-timeline": _draw_states,
-    "status-history": _draw_states,
     "table": _draw_table,
-    "text": _draw_text,
 }

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 _LABEL_VALUES: Final = re.compile(r"\s*label_values\((?:(.+?),)?\s*([a-zA-Z_]\w*)\)\s*", re.DOTALL)
-_METRICS: Final = re.compile(r"\s*metrics\((.+)\)\s*", re.DOTALL)
-_QUERY_RESULT: Final = re.compile(r"\s*query_result\((.+)\)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,11 @@ def _current(raw: Json) -> tuple[str, ...]:
 async def variable_values(raw: Json, server: Prometheus, view: View) -> list[str]:
     """What a variable can be."""
     if raw["type"] == "query":
-        return _picked(await _queried(view.query(query_of(raw)), server, view), raw.get("regex") or "")
-    if raw["type"] in {"custom", "interval"}:
+        found = _LABEL_VALUES.fullmatch(view.query(query_of(raw)))
+        if found is None:
+            raise Refused(f"no query of a variable: {query_of(raw)}")
+        return _picked(await server.label_values(found[2], found[1] or ""), raw.get("regex") or "")
+    if raw["type"] == "custom":
         return [one.strip().rpartition(" : ")[2] for one in str(raw["query"]).split(",")]
     return list(_current(raw) or (str(raw.get("query", "")),))
 
@@ -135,30 +136,7 @@ def query_of(raw: Json) -> str:
     return query if isinstance(query, str) else str(query["query"])
 
 
-async def _queried(query: str, server: Prometheus, view: View) -> list[str]:
-    if found := _LABEL_VALUES.fullmatch(query):
-        return await server.label_values(found[2], found[1] or "")
-    if found := _METRICS.fullmatch(query):
-        return [name for name in await server.label_values("__name__") if re.search(found[1].strip(), name)]
-    found = _QUERY_RESULT.fullmatch(query)
-    if found is None:
-        raise Refused(f"no query of a variable: {query}")
-    return [_shown(one) for one in await server.instant(found[1], view.end)]
-
-
-def _shown(series: Series) -> str:
-    labels = ",".join(f'{name}="{value}"' for name, value in series.labels.items() if name != "__name__")
-    return f"{series.labels.get('__name__', '')}{{{labels}}} {series.last:g} {series.points[-1][0] * 1000:.0f}"
-
-
 def _picked(values: list[str], regex: str) -> list[str]:
-    """What a variable's `regex` leaves of the values; its group `value`, or its first, where it has one."""
-    pattern = re.compile(regex.strip("/").replace("(?<", "(?P<"))
-    found = [pattern.search(value) for value in values]
-    picked = [_group(match) for match in found if match]
-    return list(dict.fromkeys(picked))
-
-
-def _group(match: re.Match[str]) -> str:
-    named = match.groupdict().get("value")
-    return named or (match[1] if match.re.groups else match.string)
+    """What a variable's `regex` leaves of the values: its first group where it has one."""
+    found = [re.search(regex.strip("/"), value) for value in values]
+    return list(dict.fromkeys(match[1] if match.re.groups else match.string for match in found if match))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,23 +16,22 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Columns in their order; a row has no key where it has no value. `ref` is the query's, "" after a join."""
+    """Columns in their order; a row has no key where it has no value."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    ref: str = "A"
 
 
 def tables(answers: Iterable[tuple[Target, list[Series]]]) -> list[Table]:
     """What the queries of a table found, one table each; the values are called by the query where there are several."""
     given = list(answers)
-    return [_table(target, found, f"Value #{target.ref}" if len(given) > 1 else "Value") for target, found in given]
+    return [_table(found, f"Value #{target.ref}" if len(given) > 1 else "Value") for target, found in given]
 
 
-def _table(target: Target, found: list[Series], value: str) -> Table:
+def _table(found: list[Series], value: str) -> Table:
     labels = sorted({name for series in found for name in series.labels})
     rows = [{"Time": at * 1000, **series.labels, value: number} for series in found for at, number in series.points]
-    return Table(("Time", *labels, value) if found else (), tuple(rows), target.ref)
+    return Table(("Time", *labels, value) if found else (), tuple(rows))
 
 
 def transformed(given: list[Table], steps: Iterable[Json]) -> list[Table]:
@@ -42,8 +40,7 @@ def transformed(given: list[Table], steps: Iterable[Json]) -> list[Table]:
     :raises LookupError: if one is not known here.
     """
     for step in steps:
-        if not step.get("disabled"):
-            given = _STEPS[step["id"]](given, step.get("options", {}))
+        given = _STEPS[step["id"]](given, step["options"])
     return given
 
 
@@ -58,25 +55,13 @@ def _merge(given: list[Table], _: Json) -> list[Table]:
                 merged.append(dict(row))
             else:
                 into.update(row)
-    return [Table(columns, tuple(merged), "")]
+    return [Table(columns, tuple(merged))]
 
 
 def _fits(one: Row, other: Row) -> bool:
     shared = one.keys() & other.keys() - {"Time"}
     own = {name for name in other.keys() - one.keys() if not name.startswith("Value")}
     return bool(shared) and not own and all(one[name] == other[name] for name in shared)
-
-
-def _join(given: list[Table], options: Json) -> list[Table]:
-    """One table by one column, as an outer join."""
-    by = options["byField"]
-    joined: dict[Any, Row] = {}
-    for table in given:
-        for row in table.rows:
-            if by in row:
-                joined.setdefault(row[by], {}).update({k: v for k, v in row.items() if k not in joined[row[by]]})
-    columns = tuple(dict.fromkeys([by, *(name for table in given for name in table.columns)]))
-    return [Table(columns, tuple(joined.values()), "")]
 
 
 def _organize(given: list[Table], options: Json) -> list[Table]:
@@ -89,34 +74,13 @@ def _ordered(table: Table, options: Json) -> Table:
     columns = sorted(
         (name for name in table.columns if not out.get(name)), key=lambda name: order.get(name, len(order))
     )
-    return Table(tuple(columns), table.rows, table.ref)
+    return Table(tuple(columns), table.rows)
 
 
 def _renamed(table: Table, names: dict[str, str]) -> Table:
     new = {name: names.get(name) or name for name in table.columns}
     rows = tuple({new.get(name, name): value for name, value in row.items()} for row in table.rows)
-    return Table(tuple(new.values()), rows, table.ref)
-
-
-def _rename_by_regex(given: list[Table], options: Json) -> list[Table]:
-    pattern = re.compile(str(options["regex"]).strip("/"))
-    into = str(options["renamePattern"]).replace("$", "\\")
-    return [_renamed(table, {name: pattern.sub(into, name) for name in table.columns}) for table in given]
-
-
-def _filter(given: list[Table], options: Json) -> list[Table]:
-    """Some columns alone, by their names or a pattern."""
-    include, exclude = options.get("include", {}), options.get("exclude", {})
-
-    def kept(name: str) -> bool:
-        wanted = not include or name in include.get("names", ()) or _finds(include, name)
-        return wanted and name not in exclude.get("names", ()) and not _finds(exclude, name)
-
-    return [Table(tuple(name for name in table.columns if kept(name)), table.rows, table.ref) for table in given]
-
-
-def _finds(options: Json, name: str) -> bool:
-    return bool(options.get("pattern")) and re.search(str(options["pattern"]).strip("/"), name) is not None
+    return Table(tuple(new.values()), rows)
 
 
 def _sort(given: list[Table], options: Json) -> list[Table]:
@@ -129,7 +93,7 @@ def ordered_by(table: Table, column: str, *, falling: bool) -> Table:
     """The rows by a column; rows without it are last, words that are numbers go by their size."""
     having = [row for row in table.rows if column in row]
     having.sort(key=lambda row: _sortable(row[column]), reverse=falling)
-    return Table(table.columns, (*having, *(row for row in table.rows if column not in row)), table.ref)
+    return Table(table.columns, (*having, *(row for row in table.rows if column not in row)))
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:
@@ -146,20 +110,12 @@ def _matrix(given: list[Table], options: Json) -> list[Table]:
     for row in (row for table in given for row in table.rows):
         found.setdefault(row[row_of], {head: row[row_of]})[str(row[column_of])] = row[value_of]
     columns = tuple(dict.fromkeys(name for row in found.values() for name in row))
-    return [Table(columns, tuple(found.values()), "")]
-
-
-def _limit(given: list[Table], options: Json) -> list[Table]:
-    return [Table(table.columns, table.rows[: options["limitField"]], table.ref) for table in given]
+    return [Table(columns, tuple(found.values()))]
 
 
 _STEPS: Final[dict[str, Callable[[list[Table], Json], list[Table]]]] = {
     "merge": _merge,
-    "joinByField": _join,
     "organize": _organize,
-    "renameByRegex": _rename_by_regex,
-    "filterFieldsByName": _filter,
     "sortBy": _sort,
     "groupingToMatrix": _matrix,
-    "limit": _limit,
 }
