@@ -13,6 +13,8 @@ from grafana.builder.variables import ANNOTATIONS, STANDARD
 OURS: Final = 'up{job=~"$job", instance=~"$instance"} and on (job, instance) last_over_time(argus_exporter_info{*}[1d])'
 """Whether Prometheus reaches the processes that were ours within a day: those that are gone have no series to ask."""
 
+FIRING: Final = 'ALERTS{alertstate="firing", alertname=~"(Argus|Discord).+", job=~"$job"}'
+
 PROCESS: Final = "job, bot, cluster, instance"
 
 BOARD: Final = Board(
@@ -96,7 +98,7 @@ BOARD: Final = Board(
                 stat(
                     "Firing alerts",
                     "none",
-                    'count(ALERTS{alertstate="firing", alertname=~"(Argus|Discord).+", job=~"$job"}) or vector(0)',
+                    f"count({FIRING}) or vector(0)",
                     says="Alerts of the shipped rules that fire now. Each has an entry in prometheus/RUNBOOK.md. "
                     "Always 0 where the rules are not loaded.",
                     steps=NONE_IS_GOOD,
@@ -273,7 +275,7 @@ BOARD: Final = Board(
                     says="Commands and the class of the exception that ended them, in the shown time, refusals and "
                     "wrong input too. The bot's error log has the traceback; Discord's own pass by themselves.",
                     sort="Times",
-                    width=12,
+                    width=8,
                     empty="no command has failed",
                 ),
                 lines(
@@ -289,7 +291,15 @@ BOARD: Final = Board(
                     ),
                     says="Exceptions of event listeners, those that nothing handled, and log records at ERROR and "
                     "above. Not zero: the board Tasks & errors says where, the bot's log has the traceback.",
-                    width=12,
+                    width=8,
+                ),
+                table(
+                    "Alerts",
+                    Column("Series", "none", f"count by (alertname, severity, bot, cluster, instance) ({FIRING})"),
+                    says="What fires now, and on how many shards, commands, loops of it. prometheus/RUNBOOK.md says "
+                    "of each what it means and what to do.",
+                    width=8,
+                    empty="nothing fires, or the rules are not loaded",
                 ),
             ),
         ),

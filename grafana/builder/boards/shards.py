@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from grafana.builder.looks import NONE_IS_GOOD, STATES, falling, rising, states
@@ -13,6 +14,12 @@ from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, tex
 ASKED: Final = "no guild id is in the box above"
 SHARDS: Final = "sum(max by (job, bot) (last_over_time(discord_shards{*}[1h])))"
 SERVED: Final = "count(count by (job, bot, shard) (discord_shard_status{*}))"
+
+BY_STATE: Final = functools.reduce(
+    lambda query, state: f'label_replace({query}, "state", "{state[1]}", "state", "{state[0]}")',
+    enumerate(word for word, *_ in STATES),
+    'count_values("state", max by (job, bot, shard) (discord_shard_status{*}))',
+)
 
 BOARD: Final = Board(
     "shards",
@@ -150,10 +157,7 @@ BOARD: Final = Board(
                 lines(
                     "Shards by state",
                     "none",
-                    *(
-                        Query(f"count({STATUS} == {number}) or vector(0)", word)
-                        for number, (word, *_) in enumerate(STATES)
-                    ),
+                    Query(BY_STATE, "{{state}}"),
                     says="How many shards are in which state. A wave from starting to online is a restart; resuming "
                     "and offline together are a reconnect storm: let it pass, and watch Identifies left.",
                     stacked=True,
@@ -358,6 +362,7 @@ BOARD: Final = Board(
                     "lost faster than they come back; see Closes by code.",
                     steps=rising(1, 10),
                     width=4,
+                    empty="a bot of one shard waits for nobody",
                 ),
                 lines(
                     "Guilds loaded",
