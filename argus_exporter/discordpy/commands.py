@@ -37,8 +37,7 @@ class Commands(Part[CommandListener]):
 
     :ivar rules: the outcomes by exception class.
     :ivar entered: are called where a command begins, in its own task, with its interaction or context.
-    :ivar runs: the commands that run, by the id of the interaction or by ``id()`` of the context, which its task keeps
-        alive (no address is as large as an id of Discord's); who sees one end takes it out.
+    :ivar runs: the commands that run, by their keys; who sees one end takes it out.
     :ivar active: whether it is parked, and so sees all; what is still in place before and after that does nothing.
     """
 
@@ -93,10 +92,10 @@ class Commands(Part[CommandListener]):
 
     # ------------------------------------------------------------------------------------- one command
 
-    def begin(self, key: int, run: Run) -> None:
+    def begin(self, run: Run) -> None:
         """A command begins; a call within its own call is no other."""
-        if self.active and key not in self.runs:
-            self.runs[key] = run
+        if self.active and run.key not in self.runs:
+            self.runs[run.key] = run
             self.enter(run)
 
     def enter(self, run: Run) -> None:

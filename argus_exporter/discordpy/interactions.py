@@ -79,12 +79,12 @@ class Receipt:
     ended: float | None = None
     waiting: tuple[Exchange, ...] = ()
 
-    def __init__(self, interaction_id: int, kind: str, received: float, received_at: float, created: float) -> None:
+    def __init__(self, interaction_id: int, kind: str, received: float, received_at: float) -> None:
         self.id = interaction_id
         self.type = kind
         self.received = received
         self.received_at = received_at
-        self.created = created
+        self.created = (interaction_id >> 22) / 1000 + _DISCORD_EPOCH
         self.deadline = received + DEADLINE
 
     @property
@@ -259,7 +259,13 @@ class Interactions(Part[InteractionListener], HttpListener):
 
         def parse(data: Any) -> object:
             if self._active:
-                notes.append((take, data, self.now(), self.epoch()))
+                try:
+                    # what is kept of it is little: the memory of the rest is used again, and is in the caches then
+                    number = data["type"]
+                    kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
+                    notes.append((take, int(data["id"]), kind, self.now(), self.epoch()))
+                except (LookupError, TypeError, ValueError):
+                    pass  # of no type that is known, or no such thing
                 if len(notes) >= journal.limit:
                     settle()
             return parser(data)
@@ -273,15 +279,20 @@ class Interactions(Part[InteractionListener], HttpListener):
     def _dispatched(self, interaction: discord.Interaction[Any]) -> None:
         self.view.journal.settle()
         stamp, self._stamp = self._stamp or (self.now(), self.epoch()), None
-        self._take({"id": interaction.id, "type": interaction.type.value, "data": interaction.data}, *stamp)
+        data: Any = interaction.data
+        number = interaction.type.value
+        self._take(interaction.id, _COMMANDS[data["type"]] if number == _COMMAND else _OTHERS[number], *stamp)
 
-    def _take(self, data: Any, received: float, received_at: float) -> None:
-        receipt = _read(data, received, received_at)
-        if receipt is None or receipt.id in self._open or receipt.id in self._kept:
+    def _take(self, interaction_id: int, kind: str, received: float, received_at: float) -> None:
+        if interaction_id in self._open or interaction_id in self._kept:
             return
+        try:
+            receipt = Receipt(interaction_id, kind, received, received_at)
+        except OverflowError:
+            return  # no id of Discord's has hundreds of digits
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
-        self._open[receipt.id] = receipt
+        self._open[interaction_id] = receipt
         if receipt.deadline < self._due:  # noqa: PLR1730 - min() takes twice as long
             self._due = receipt.deadline
         for call in self.listeners.ears[_RECEIVED]:
@@ -437,15 +448,3 @@ class Interactions(Part[InteractionListener], HttpListener):
 
 def _first(table: OrderedDict[int, Receipt]) -> Receipt | None:
     return next(iter(table.values()), None)
-
-
-def _read(data: Any, received: float, received_at: float) -> Receipt | None:
-    """What an INTERACTION_CREATE says; None where it is of no type that is known, or no such thing."""
-    try:
-        number = data["type"]
-        kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
-        interaction_id = int(data["id"])
-        created = (interaction_id >> 22) / 1000 + _DISCORD_EPOCH
-    except (ArithmeticError, LookupError, TypeError, ValueError):
-        return None
-    return Receipt(interaction_id, kind, received, received_at, created)

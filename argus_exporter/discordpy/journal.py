@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, errors: Callable[[str, BaseException], None]) -> None:
         self.notes: list[tuple[Any, ...]] = []
         self.limit = AT_ONCE
-        self.afterwards: list[tuple[Callable[[], object]]] = []
+        self.afterwards: list[tuple[Any, ...]] = []
         self._errors = errors
         self._hurried: set[str] = set()
 

@@ -84,9 +84,9 @@ class PrefixCommands:
     def _begin(self, ctx: Any) -> None:
         now, message_id = time.perf_counter(), str(ctx.message.id)
         received = next((at for each, at in reversed(self._stamps) if each == message_id), now)
-        run = Run(ctx, received)
+        run = Run(id(ctx), ctx, received)
         run.type = "prefix"
-        self._commands.begin(id(ctx), run)
+        self._commands.begin(run)
 
     def _end(self, ctx: Any, raised: BaseException | None = None) -> None:
         run = self._commands.runs.pop(id(ctx), None)

@@ -12,7 +12,8 @@ if typing.TYPE_CHECKING:
 class Run:
     """A command that runs, or has ended.
 
-    :ivar subject: its interaction or context.
+    :ivar key: the id of the interaction, or ``id()`` of the context: no address is as large as an id of Discord's.
+    :ivar subject: its interaction or context, as long as it runs.
     :ivar began: when its interaction or message was received, or, as long as its receipt was not looked for, when it
         began itself; by ``time.perf_counter``. nan where that is not known.
     :ivar type: one of :data:`argus_exporter.catalogue.COMMAND_TYPES`, a hybrid's as it was used; empty as long as its
@@ -39,7 +40,8 @@ class Run:
     outcome: str
     seconds: float
 
-    def __init__(self, subject: Any, began: float) -> None:
+    def __init__(self, key: int, subject: Any, began: float) -> None:
+        self.key = key
         self.subject = subject
         self.began = began
 

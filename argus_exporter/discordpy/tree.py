@@ -24,8 +24,8 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy.commands import Commands
     from argus_exporter.discordpy.interactions import Interactions, Receipt
 
-_TYPES: Final = {2: "user", 3: "message"}
-"""The types of app commands as Discord numbers them; what else is called is a slash command."""
+_TYPES: Final[dict[object, str]] = {discord.AppCommandType.user: "user", discord.AppCommandType.message: "message"}
+"""The types of context menus; what else is called is a slash command."""
 
 _AUTOCOMPLETE: Final = discord.InteractionType.autocomplete
 
@@ -124,20 +124,23 @@ class TreeCommands(InteractionListener):
             key = interaction.id
             if interaction.type is _AUTOCOMPLETE or not commands.active or key in runs:
                 return await self._follow(tree, interaction, original(interaction, *more, **named))
-            run = runs[key] = Run(interaction, interactions.now())
+            run = runs[key] = Run(key, interaction, interactions.now())
             if commands.entered or tree.on_error is not self._around:
                 self._guard("commands", self._enter, tree, run)
             try:
                 result = await original(interaction, *more, **named)
             except BaseException as error:
                 if runs.pop(key, None) is run:
-                    notes.append((ended, run, error, interactions.now()))
+                    notes.append(
+                        (ended, run, interaction.command, interaction.command_failed, error, interactions.now())
+                    )
                     settle()
                 raise
             if runs.pop(key, None) is run:
-                notes.append((ended, run, None, interactions.now()))
+                notes.append((ended, run, interaction.command, interaction.command_failed, None, interactions.now()))
                 if run.error is not None or len(notes) >= journal.limit:  # an error is told of at once
                     settle()
+                run.subject = None  # its memory is used again, and is in the caches then
             return result
 
         return call
@@ -149,7 +152,9 @@ class TreeCommands(InteractionListener):
         if tree.on_error is not self._around:
             self._keep_around(tree)
         if self._commands.entered:
-            _date(run, self._interactions.receipt_of(run.subject.id))
+            receipt = self._interactions.receipt_of(run.key)
+            if receipt is not None:
+                run.date(receipt)
             self._commands.enter(run)
 
     async def _follow(self, tree: Any, interaction: Any, running: Any) -> Any:
@@ -167,16 +172,14 @@ class TreeCommands(InteractionListener):
             self._guard("commands", self._autocompleted, interaction)
         return result
 
-    def _ended(self, run: Run, raised: BaseException | None, at: float) -> None:
-        interaction = run.subject
+    def _ended(self, run: Run, command: Any, failed: object, raised: BaseException | None, at: float) -> None:
         if not run.type:
-            _date(run, self._interactions.find(interaction.id))
-        command = interaction.command
+            _date(run, self._interactions.find(run.key), command)
         name = None if command is None else command.qualified_name
         # no exception, and yet it failed: interaction_check said no
-        self._commands.end(run, name, raised, "rejected" if interaction.command_failed else OK, at)
+        self._commands.end(run, name, raised, "rejected" if failed else OK, at)
         if run.receipt is not None:
-            self._interactions.end(interaction.id, run.outcome, run.receipt, at=at)
+            self._interactions.end(run.key, run.outcome, run.receipt, at=at)
 
     def fail(self, interaction: Any, error: BaseException) -> None:
         """discord.py tells of a command's error, which by the public way is its end, though it may be told again."""
@@ -190,7 +193,8 @@ class TreeCommands(InteractionListener):
         if self._commands.active:
             view = self._commands.view
             view.journal.settle()
-            self._ended(Run(interaction, math.nan), error, view.interactions.now())
+            run = Run(interaction.id, interaction, math.nan)
+            self._ended(run, interaction.command, interaction.command_failed, error, view.interactions.now())
 
     def _autocompleted(self, interaction: Any, raised: BaseException | None = None) -> None:
         interactions = self._interactions
@@ -208,9 +212,9 @@ class TreeCommands(InteractionListener):
         return DISCORD_ERROR if receipt is not None and receipt.refused.startswith(_THEIRS) else BOT_ERROR
 
 
-def _date(run: Run, receipt: Receipt | None) -> None:
+def _date(run: Run, receipt: Receipt | None, command: Any) -> None:
     """Let a command have begun with the receipt of its interaction, if that is known."""
     if receipt is not None:
         run.date(receipt)
     else:
-        run.type = _TYPES.get(run.subject.data.get("type"), "slash")
+        run.type = _TYPES.get(getattr(command, "type", None), "slash")

@@ -31,6 +31,8 @@ _OWN_TEMPLATES: Final[dict[str | None, str]] = {
 _CLOCK_SECONDS: Final = 0.2
 """So long the clock needs no other response: their number does not make it better, their spread does."""
 
+_REFUSED: Final = 400
+
 UNHELD_SECONDS: Final = 0.001
 """A request that was held back for less was not held back: so long takes the work of sending it."""
 
@@ -43,6 +45,7 @@ class Exchange:
     :ivar route: the template.
     :ivar sent: when, by ``time.perf_counter``; ``seconds``: from then to the headers of the response.
     :ivar status: as text; ``error`` where no response came.
+    :ivar headers: of the response, where they may still be asked for.
     :ivar api: whether it went to Discord's API, and not to its CDN or elsewhere.
     :ivar interaction_id: whose first response it is.
     :ivar address: where it goes, as long as nobody has asked what route that is.
@@ -249,9 +252,12 @@ class Wire(Part[HttpListener]):
         exchange.seconds = done - exchange.sent
         if response is not None:
             try:
-                exchange.status, exchange.headers = str(response.status), response.headers
+                status, headers = response.status, response.headers
+                exchange.status = str(status)
+                if exchange.api or status >= _REFUSED:  # who has called asks them why it waited
+                    exchange.headers = headers
                 if done >= self._clock_due or self._clock.skew is None:
-                    self._note_clock(exchange, done)
+                    self._note_clock(exchange, headers.get("Date"), done)
             except Exception as error:  # noqa: BLE001 - the user's session may answer with anything
                 self._failed(error)
         self.flying.discard(exchange)
@@ -260,13 +266,13 @@ class Wire(Part[HttpListener]):
         if len(notes) >= self._journal.limit:
             self._journal.settle()
 
-    def _note_clock(self, exchange: Exchange, done: float) -> None:
+    def _note_clock(self, exchange: Exchange, date: str | None, done: float) -> None:
         if exchange.address:
             _resolve(exchange)
-        if exchange.api and exchange.headers is not None:
+        if exchange.api:
             now = time()
             self._clock_due = done + _CLOCK_SECONDS
-            self._clock.note(exchange.headers.get("Date"), now - exchange.seconds, now)
+            self._clock.note(date, now - exchange.seconds, now)
 
     # ------------------------------------------------------------------------------------- what is told of them later
 
@@ -346,6 +352,8 @@ class Wire(Part[HttpListener]):
                     seconds += _slept_after(last, after)
                 except ValueError as error:  # a header that is no number
                     self._failed(error)
+            if last.status < "4":
+                last.headers = None  # their memory is used again, and is in the caches then
         if seconds < UNHELD_SECONDS:
             self.unheld += 1
         else:

@@ -241,7 +241,7 @@ async def test_durations_carry_the_trace_that_was_active_in_the_handler() -> Non
     pytest.importorskip("opentelemetry")
     async with watched(PlainBot(), exemplars="on") as exporter:
         run = end_of("one", "ok", None)
-        run.receipt = Receipt(1, "slash", 0.0, 0.0, 0.0)
+        run.receipt = Receipt(1, "slash", 0.0, 0.0)
         run.receipt.trace = "abc"
         for listener in exporter._view.commands.listeners:
             listener.ended(run)
@@ -282,7 +282,7 @@ async def test_a_reload_follows_again_and_unhooks_once() -> None:
 
 
 def end_of(command: str, outcome: str, error: BaseException | None, kind: str = "slash") -> Run:
-    run = Run(None, 0.0)
+    run = Run(1, None, 0.0)
     run.command, run.type, run.outcome, run.seconds, run.error = command, kind, outcome, 0.1, error
     return run
 

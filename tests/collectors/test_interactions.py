@@ -212,7 +212,7 @@ async def test_a_handlers_trace_is_the_exemplar_of_its_answer_and_of_its_end() -
     active = ""
     instruments = Instruments(active_trace=lambda: active)
     collector = InteractionsCollector(Context(instruments, exporter.settings, exporter._view))
-    receipt = exporter._view.interactions._open[1] = Receipt(1, "slash", 0.0, 0.0, 0.0)
+    receipt = exporter._view.interactions._open[1] = Receipt(1, "slash", 0.0, 0.0)
     exchange = Exchange("POST", "", 1.0)
     exchange.seconds, exchange.interaction_id = 0.25, 1
     active = "a" * 32
