@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import csv
 import getpass
-import json
 import os
 import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ import aiohttp
 
 from tests.integration.programs import free_port, program
 
+PUSH = Path(__file__).parents[2] / "examples" / "push"
 Values = dict[str, float]
 T = TypeVar("T")
 Ready = Callable[[], Awaitable[object]]
@@ -74,7 +75,7 @@ async def fetched(url: str, **params: str) -> Any:
         return None
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], expected: T, seconds: float = 40.0) -> None:
+async def eventually(ask: Callable[[], Awaitable[T]], expected: T, seconds: float = 60.0) -> None:
     """Wait until something is as expected, and say how it is if it does not become so."""
     found = await ask()
     with contextlib.suppress(TimeoutError):
@@ -92,14 +93,13 @@ async def eventually(ask: Callable[[], Awaitable[T]], expected: T, seconds: floa
 class Statsd:
     """A running npm statsd: where it listens, and what it says of itself."""
 
-    host: str
     port: int
     management: int
 
     async def ask(self, command: str) -> str:
         """What its management port answers to ``stats``, ``counters``, ``gauges``; "" while it is away."""
         try:
-            reader, writer = await asyncio.open_connection(self.host, self.management)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.management)
         except OSError:
             return ""
         writer.write(f"{command}\n".encode())
@@ -122,24 +122,17 @@ class Statsd:
 async def statsd(
     folder: Path, graphite_port: int | None = None, *, host: str = "127.0.0.1", port: int | None = None
 ) -> AsyncIterator[Statsd]:
-    """Run npm's statsd, which sends to Graphite once a second what it has received; without one it keeps it."""
-    server = Statsd(host, port or free_port(), free_port())
-    config = folder / f"statsd-{server.management}.js"
-    settings = {
-        "address": host,
-        "port": server.port,
-        "mgmt_address": host,
-        "mgmt_port": server.management,
-        "flushInterval": 1000 if graphite_port else 3_600_000,
-        "automaticConfigReload": False,
-        "title": False,
-        "backends": ["./backends/graphite"] if graphite_port else [],
-        "graphiteHost": "127.0.0.1",
-        "graphitePort": graphite_port,
-        "graphite": {"legacyNamespace": False},
+    """Run npm's statsd as the example does, but for its flush: once a second, or never where there is no Graphite."""
+    server = Statsd(port or free_port(), free_port())
+    environ = {
+        "STATSD_ADDRESS": host,
+        "STATSD_PORT": str(server.port),
+        "STATSD_MANAGEMENT": str(server.management),
+        "STATSD_FLUSH": "1000" if graphite_port else "3600000",
+        "GRAPHITE_PORT": str(graphite_port or free_port()),
     }
-    config.write_text(json.dumps(settings), encoding="utf-8")
-    async with daemon(folder / "statsd.log", lambda: server.ask("stats"), "statsd", str(config)):
+    command = ("statsd", str(PUSH / "statsd.js"))
+    async with daemon(folder / "statsd.log", lambda: server.ask("stats"), *command, **environ):
         yield server
 
 
@@ -165,9 +158,10 @@ CACHE_QUERY_PORT = {query}
 CARBON_METRIC_INTERVAL = 0
 LOG_CREATES = False
 ENABLE_TAGS = True
+TAG_UPDATE_INTERVAL = 7
 GRAPHITE_URL = http://127.0.0.1:{web}
 """
-_SCHEMAS = "[all]\npattern = .*\nretentions = 1s:10m\n"
+_SCHEMAS = "[all]\npattern = .*\nretentions = 1s:1m,5s:10m\n"
 _WEB = """
 from graphite.settings import *
 
@@ -213,6 +207,7 @@ async def graphite(folder: Path) -> AsyncIterator[Graphite]:
     ports = {"line": line, "pickle": pickle, "query": query, "web": web}
     (folder / "carbon.conf").write_text(_CARBON.format(folder=folder, **ports), encoding="utf-8")
     (folder / "storage-schemas.conf").write_text(_SCHEMAS, encoding="utf-8")
+    shutil.copy(PUSH / "storage-aggregation.conf", folder)
     (folder / "graphite_here.py").write_text(_WEB.format(folder=str(folder), **ports), encoding="utf-8")
     environ = {"PYTHONPATH": str(folder), "DJANGO_SETTINGS_MODULE": "graphite_here", "VIRTUAL_ENV": ""}
     django = ("/usr/bin/python3", "-W", "ignore", "-m", "django")
