@@ -106,9 +106,13 @@ def lines(
     stacked: bool = False,
     least: float | None = 0,
     colours: Sequence[tuple[str, str]] = (),
+    points: int | None = None,
     **common: Unpack[Common],
 ) -> Panel:
-    """Lines over time; thresholds are dashed. Stacked ones are areas."""
+    """Lines over time; thresholds are dashed. Stacked ones are areas.
+
+    :param points: how many there are at most, where each costs a look at all shards; else as many as pixels.
+    """
     look = {
         "drawStyle": "line",
         "lineInterpolation": "linear",
@@ -124,6 +128,7 @@ def lines(
         given(unit=unit, color={"mode": "palette-classic"}, custom=look, min=least),
         {},
         overrides=tuple((name, "color", {"mode": "fixed", "fixedColor": colour}) for name, colour in colours),
+        more=given(maxDataPoints=points),
     )
 
 

@@ -85,6 +85,11 @@ def test_numbers_of_now_are_asked_for_once_and_lines_over_a_range() -> None:
     assert (asked["instant"], asked["range"], asked["format"]) == (True, False, "time_series")
 
 
+def test_a_costly_panel_asks_for_few_points() -> None:
+    assert _built(lines("l", "s", "x", says=SAYS, points=7))["maxDataPoints"] == 7
+    assert "maxDataPoints" not in _built(lines("l", "s", "x", says=SAYS))
+
+
 def _built(panel: object) -> dict[str, object]:
     return Board("x", "X", "", (), (Row("row", (panel,)),)).as_json()["panels"][1]
 

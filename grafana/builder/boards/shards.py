@@ -15,6 +15,7 @@ ASKED: Final = "no guild id is in the box above"
 SHARDS: Final = "sum(max by (job, bot) (last_over_time(discord_shards{*}[1h])))"
 SERVED: Final = "count(count by (job, bot, shard) (discord_shard_status{*}))"
 
+POINTS: Final = 120
 BY_STATE: Final = functools.reduce(
     lambda query, state: f'label_replace({query}, "state", "{state[1]}", "state", "{state[0]}")',
     enumerate(word for word, *_ in STATES),
@@ -163,6 +164,7 @@ BOARD: Final = Board(
                     stacked=True,
                     colours=[(word, colour) for word, colour, _ in STATES],
                     width=12,
+                    points=POINTS,
                 ),
                 table(
                     "Not online",
@@ -183,7 +185,8 @@ BOARD: Final = Board(
                     *(
                         Query(f"quantile({rank}, discord_shard_latency_seconds{{*}})", name)
                         for rank, name in ((0.5, "median"), (0.9, "p90"), (1, "worst"))
-                    ),
+                        points=POINTS,
+                ),
                     says="Heartbeat to ACK over the shards. All of them high: a busy event loop (board Process) or "
                     "the network; only the worst: a few shards, named beside this.",
                     steps=rising(0.3, 1),
@@ -208,6 +211,7 @@ BOARD: Final = Board(
                     says="The longest that a shard has been without a heartbeat's ACK, and without any event. An ACK "
                     "comes every 41 s: beyond 120 s the connection is dead. Events depend on how busy the guilds are.",
                     steps=rising(60, 120),
+                    points=POINTS,
                 ),
                 lines(
                     "Closes by code",
@@ -258,7 +262,8 @@ BOARD: Final = Board(
                     "cps",
                     Query(
                         leading('discord_shard_dispatches_total{shard=~"$shard", *}', "bot, shard"), "{{bot}} {{shard}}"
-                    ),
+                        points=POINTS,
+                ),
                     says="The ten shards that receive most. Far above the others: one large guild is on it; give its "
                     "process fewer shards.",
                     width=12,
@@ -269,7 +274,8 @@ BOARD: Final = Board(
                     *(
                         Query(f"quantile({rank}, discord_shard_guilds{{*}})", name)
                         for rank, name in ((0, "least"), (0.5, "median"), (1, "most"))
-                    ),
+                        points=POINTS,
+                ),
                     says="How the guilds spread over the shards. Discord wants at most 2,500 on each and lets no more "
                     "connect: add shards before that.",
                     steps=rising(2000, 2500),
