@@ -40,7 +40,7 @@ def main() -> int:
 async def rehearse(rows: Sequence[Row], factor: float, parallel: int, folder: Path) -> list[Result]:
     """Rehearse rows, and tell what happens as it happens."""
     rehearsal = Rehearsal(factor, folder, _say)
-    async with rehearsal.servers():
+    async with rehearsal.servers(rows):
         return await rehearsal.run(rows, parallel)
 
 

@@ -190,6 +190,14 @@ async def shut_out(scene: Scene) -> AsyncIterator[None]:
     await scene.up()
 
 
+@contextlib.asynccontextmanager
+async def statsd_away(scene: Scene) -> AsyncIterator[None]:
+    """Nobody takes what the bot pushes."""
+    scene.listen_no_more()
+    yield
+    await scene.listen()
+
+
 def joined(process: Process) -> Incident:
     """One process more, until the end."""
 

@@ -34,7 +34,6 @@ _SECONDS: Final = tuple(
     for pattern in (
         r"(?:\btime\(\)|\btimestamp\(\w+\))\s*-\s*\w+\s*[<>]\s*(?:\d+ \* \w+ \+ )?",  # an age and its limit
         r"\bpredict_linear\(\w+\[\w+\], ",  # how far ahead
-        r"\brate\([^()]*\)\) \* ",  # a pace, and for how long
     )
 )
 """Where seconds are plain numbers."""

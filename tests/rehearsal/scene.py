@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
@@ -24,6 +25,8 @@ HEARTBEAT: Final = 41.25
 """Discord's heartbeat interval in seconds, before it is scaled."""
 LIMIT_INTERVAL: Final = 600.0
 """How often the exporter asks for the session start limit, before it is scaled; ten seconds is the least it takes."""
+STATSD_INTERVAL: Final = 10.0
+"""Seconds between two pushes, before they are scaled."""
 PATIENCE: Final = 10.0
 """Seconds of silence after which discord.py leaves a connection; not scaled, or a busy machine would have outages."""
 STARTING: Final = 120.0
@@ -127,6 +130,7 @@ class Scene:
         patience: float = PATIENCE,
         chat: float = CHAT,
         pings: float = PINGS,
+        pushes: bool = False,
     ) -> None:
         self.name, self.factor = name, factor
         self.uses: defaultdict[str, float] = defaultdict(float, ping=pings)
@@ -143,13 +147,15 @@ class Scene:
         )
         self._folder = folder
         self._patience, self._chat, self._fleet = patience, chat, fleet
+        self._statsd = folder / "statsd" if pushes else None
+        self._listening: asyncio.DatagramTransport | None = None
         self.processes: list[Running] = []
         self._owed: defaultdict[str, float] = defaultdict(float)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Scene]:
         """Run it until the end of the block, which begins when every shard is online and every process serves."""
-        self._folder.mkdir()
+        await self.listen()
         async with self.sim:
             try:
                 await asyncio.gather(*(self.join(process) for process in self._fleet))
@@ -162,6 +168,7 @@ class Scene:
                     await asyncio.gather(people, return_exceptions=True)
             finally:
                 await asyncio.gather(*(process.kill() for process in self.processes))
+                self.listen_no_more()
 
     async def join(self, process: Process) -> Running:
         """Start another process of the bot."""
@@ -182,6 +189,8 @@ class Scene:
             "CLUSTER": process.cluster,
             "STATE_DIR": state,
             "SESSION_LIMIT_INTERVAL": interval,
+            "STATSD_URL": f"unixgram://{self._statsd}" if self._statsd else "off",
+            "STATSD_INTERVAL": STATSD_INTERVAL / self.factor,
         }
         environment = {f"ARGUS_{name}": str(value) for name, value in settings.items()}
         running = Running(process, tuple(command), environment)
@@ -207,6 +216,19 @@ class Scene:
             for running in self.processes
             if running not in self.unlisted
         ]
+
+    async def listen(self) -> None:
+        """Take what the bot pushes, if it does, and leave it."""
+        if self._statsd is not None:
+            loop = asyncio.get_running_loop()
+            made = loop.create_datagram_endpoint(asyncio.DatagramProtocol, str(self._statsd), family=socket.AF_UNIX)
+            self._listening, _ = await made
+
+    def listen_no_more(self) -> None:
+        """Be away for what the bot pushes."""
+        if self._statsd is not None and self._listening is not None:
+            self._listening.close()
+            self._statsd.unlink(missing_ok=True)
 
     async def tell(self, word: str, argument: object = "") -> None:
         """Let somebody say to every process what the bot is to do."""
@@ -235,4 +257,5 @@ class Scene:
     async def _soon(work: Coroutine[Any, Any, object]) -> None:
         """Do it, but do not wait for a bot that does not listen, nor mind a guild that is away."""
         with contextlib.suppress(TimeoutError, LookupError):
-            await asyncio.wait_for(work, 1)
+            async with asyncio.timeout(1):
+                await work

@@ -43,6 +43,7 @@ class Row:
     :param patience: real seconds of silence that discord.py bears.
     :param chat: events for each shard a second.
     :param pings: commands that people use a second, and that are well.
+    :param pushes: whether it also pushes to a StatsD server.
     :param quick: whether CI rehearses it.
     """
 
@@ -60,6 +61,7 @@ class Row:
     patience: float = PATIENCE
     chat: float = CHAT
     pings: float = PINGS
+    pushes: bool = False
     quick: bool = False
 
     @property
@@ -381,7 +383,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         name="api_errors",
         what="Discord answers with server errors, at night.",
-        incident=together(discord("rest_5xx", status=500), tell_often("post", every=0.5, argument=1)),
+        incident=together(discord("rest_5xx", status=503), tell_often("post", every=1, argument=6)),
         pings=_NIGHT,
         fires=_alerts("DiscordApiErrors"),
     ),
@@ -421,9 +423,9 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         name="blocked",
-        what="Something holds the event loop up for 1.5 s, a third of the time. It is over before the lag of ten "
+        what="Something holds the event loop up for 1.5 s, half of the time. It is over before the lag of ten "
         "minutes counts.",
-        incident=tell_often("hold", every=2, argument=1.5),
+        incident=tell_often("hold", every=1.5, argument=1.5),
         fires=_alerts("DiscordEventLoopBlocked"),
         lasts=1,
     ),
@@ -441,6 +443,13 @@ ROWS: Final[tuple[Row, ...]] = (
         fires=_alerts("ArgusInstrumentationErrors"),
     ),
     Row(
+        name="statsd_away",
+        what="Nobody listens any more where StatsD is pushed to: what is due does not go out, and that is counted.",
+        incident=incidents.statsd_away,
+        fires=_alerts("ArgusPushStale ArgusDroppedData"),
+        pushes=True,
+    ),
+    Row(
         name="nonsense",
         what="The bot records amounts in a metric of its own that are no amounts: they are left out.",
         incident=tell_often("misrecord", every=1),
@@ -453,3 +462,13 @@ ROWS: Final[tuple[Row, ...]] = (
         fires=_alerts("ArgusLabelOverflow"),
     ),
 )
+
+UNREHEARSED: Final = {
+    "ArgusAbsent": "no bot at all is to be there, and here one always is; its expression is one word",
+    "ArgusScrapeSlow": "a scrape of 5 s is longer than the scaled interval, in which Prometheus gives up",
+    "ArgusCollectorDegraded": "no discord.py that is supported lets a collector fall back",
+    "DiscordAckErrorBudgetBurnSlow": "the twin of DiscordCommandErrorBudgetBurnSlow, and ten minutes longer",
+    "DiscordShardGuildsHigh": "a shard of 2,250 guilds takes a machine to itself",
+    "DiscordBotMemoryGrowth": "seven hours and one more are 16 minutes, scaled",
+}
+"""Alerts that no row fires, and why. promtool has a case for each of them, as for all."""
