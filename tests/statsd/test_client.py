@@ -93,7 +93,7 @@ async def test_it_takes_the_place_of_pydis_cores_client(receiver: socket.socket)
         (lambda c: (c.incr("x"), c.incr("x", 5), c.incr("x", count=2)), ["x:8|c"]),
         (lambda c: c.incr("x", 1.5), ["x:1.5|c"]),
         (lambda c: c.incr("x", True), ["x:1|c"]),
-        (lambda c: c.incr("x", Decimal("0.5")), ["x:0.5|c"]),
+        (lambda c: (c.incr("x"), c.incr("x", Decimal("0.5")), c.incr("x", 0.5)), ["x:2|c"]),
         (lambda c: c.incr("x", 10**30), [f"x:{10**30}|c"]),
         (lambda c: c.incr("x", -2), ["x:-2|c"]),
         (lambda c: (c.incr("x", 7), c.decr("x"), c.decr("x", 2)), ["x:7|c", "x:-3|c"]),

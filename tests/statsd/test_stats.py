@@ -262,7 +262,7 @@ def test_what_others_told_comes_after_what_is_there(
 def test_of_many_samples_of_two_sides_a_fair_choice_goes_out(book: Pages, mine: int, theirs: int) -> None:
     random.seed(4)
     others = Pages()
-    others.tell(Timing, *[2.0] * theirs)
+    others.tell(Timing, *map(float, range(10_000, 10_000 + theirs)))
     book.tell(Timing, *[1.0] * mine).seconds = HistogramCell(EDGES)
     book.absorb(others)
     stat = book.tell(Timing)
@@ -273,6 +273,18 @@ def test_of_many_samples_of_two_sides_a_fair_choice_goes_out(book: Pages, mine: 
     rate = float(sent[0].rpartition(b"@")[2])
     assert len(sent) / rate == pytest.approx(mine + theirs)
     assert sum(line.startswith(b"x:1|") for line in sent) / rate == pytest.approx(mine, abs=200)
+    chosen = [float(line[2:].partition(b"|")[0]) - 10_000 for line in sent if not line.startswith(b"x:1|")]
+    assert theirs == 1 or sum(chosen) / len(chosen) == pytest.approx(theirs / 2, rel=0.15)
+
+
+def test_a_sample_of_many_weighs_as_many_as_it_stands_for(book: Pages) -> None:
+    random.seed(4)
+    book.room = 1
+    others = Pages()
+    others.tell(Timing, 2.0, 2.0)
+    book.tell(Timing, *[1.0] * 998)
+    book.absorb(others)
+    assert lines(book.tell(Timing)) == [b"x:1|ms|@0.001"]
 
 
 def test_stats_beyond_the_bound_are_left_out_and_those_within_go_on(
