@@ -118,6 +118,7 @@ BOARD: Final = Board(
                     says="From asking to the end of the page, network included. Beyond 5 s the scrape is near its "
                     "timeout: a blocked event loop, or too many series.",
                     steps=rising(1, 5),
+                    width=6,
                 ),
                 lines(
                     "Rendering",
@@ -126,6 +127,7 @@ BOARD: Final = Board(
                     says="What a page takes of the event loop in all; it is given back about every millisecond. Above "
                     "0.05 s: fewer series.",
                     steps=rising(0.05, 0.25),
+                    width=6,
                 ),
                 lines(
                     "Samples a scrape",
@@ -133,6 +135,16 @@ BOARD: Final = Board(
                     Query(f"scrape_samples_scraped {OURS}", WHO),
                     says="All on the page, what the bot itself has on prometheus_client's registry too. A jump is a "
                     "release or an explosion of labels.",
+                    width=6,
+                ),
+                lines(
+                    "Requests refused",
+                    "short",
+                    Query("sum by (reason) (increase(argus_exporter_requests_refused_total{*}[*]))", "{{reason}}"),
+                    says="What the exporter's server did not serve. unauthorized: somebody without the token asks; "
+                    "busy: more scrapes at once than it serves, so fewer Prometheus or longer intervals.",
+                    width=6,
+                    empty="nobody was refused",
                 ),
             ),
         ),

@@ -185,11 +185,11 @@ BOARD: Final = Board(
                     *(
                         Query(f"quantile({rank}, discord_shard_latency_seconds{{*}})", name)
                         for rank, name in ((0.5, "median"), (0.9, "p90"), (1, "worst"))
-                        points=POINTS,
-                ),
+                    ),
                     says="Heartbeat to ACK over the shards. All of them high: a busy event loop (board Process) or "
                     "the network; only the worst: a few shards, named beside this.",
                     steps=rising(0.3, 1),
+                    points=POINTS,
                 ),
                 lines(
                     "Ping, slowest shards",
@@ -262,11 +262,11 @@ BOARD: Final = Board(
                     "cps",
                     Query(
                         leading('discord_shard_dispatches_total{shard=~"$shard", *}', "bot, shard"), "{{bot}} {{shard}}"
-                        points=POINTS,
-                ),
+                    ),
                     says="The ten shards that receive most. Far above the others: one large guild is on it; give its "
                     "process fewer shards.",
                     width=12,
+                    points=POINTS,
                 ),
                 lines(
                     "Guilds by shard",
@@ -274,11 +274,11 @@ BOARD: Final = Board(
                     *(
                         Query(f"quantile({rank}, discord_shard_guilds{{*}})", name)
                         for rank, name in ((0, "least"), (0.5, "median"), (1, "most"))
-                        points=POINTS,
-                ),
+                    ),
                     says="How the guilds spread over the shards. Discord wants at most 2,500 on each and lets no more "
                     "connect: add shards before that.",
                     steps=rising(2000, 2500),
+                    points=POINTS,
                 ),
                 lines(
                     "Unavailable guilds",
