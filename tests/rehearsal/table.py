@@ -310,22 +310,22 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         name="late_answers",
-        what="Half of the answers come after the 3 s; the commands end well. The burn of the budget is told of when "
+        what="Three of seven answers come after the 3 s; the commands end well. The burn of the budget is told of when "
         "the deadline is kept again, and for half an hour after.",
-        incident=use("dawdle", 4),
+        incident=use("dawdle", 3),
         fires=_alerts("DiscordDeadlineMissed"),
         follows=_alerts("DiscordAckErrorBudgetBurn"),
         history=0.0,
-        lasts=28,
+        lasts=17,
     ),
     Row(
         name="no_answers",
-        what="Half of the interactions are never answered: so they are late, too.",
-        incident=use("ignore", 4),
+        what="Three of seven interactions are never answered: so they are late, too.",
+        incident=use("ignore", 3),
         fires=_alerts("DiscordDeadlineMissed DiscordInteractionsUnanswered"),
         follows=_alerts("DiscordAckErrorBudgetBurn"),
         history=0.0,
-        lasts=26,
+        lasts=17,
     ),
     Row(
         name="late_delivery",
