@@ -12,8 +12,11 @@ from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, WHO, counted, 
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
 ASKED: Final = "no guild id is in the box above"
-SHARDS: Final = "sum(max by (job, bot) (last_over_time(discord_shards{*}[1h])))"
-SERVED: Final = "count(count by (job, bot, shard) (discord_shard_status{*}))"
+WHOLE: Final = 'job=~"$job", bot=~"$bot", cluster=~".*", instance=~".*"'
+"""Whole bots, whatever cluster and instance are chosen: what no process serves is in none of them."""
+
+SHARDS: Final = f"sum(max by (job, bot) (last_over_time(discord_shards{{{WHOLE}}}[1h])))"
+SERVED: Final = f"count(count by (job, bot, shard) (discord_shard_status{{{WHOLE}}}))"
 
 POINTS: Final = 120
 BY_STATE: Final = functools.reduce(
@@ -135,9 +138,9 @@ BOARD: Final = Board(
                 stat(
                     "Served by nobody",
                     "none",
-                    f"{SHARDS} - {SERVED}",
+                    f"{SHARDS} - ({SERVED} or vector(0))",
                     says="Shards of the bot that no process serves now; the guilds on them have no bot. A process is "
-                    "down or was never started. Choose All clusters and instances: this is about whole bots.",
+                    "down or was never started. Whole bots are counted, whatever cluster is chosen.",
                     steps=NONE_IS_GOOD,
                     width=3,
                     height=8,
@@ -146,7 +149,7 @@ BOARD: Final = Board(
                     "Worst shards",
                     Query(
                         numbered(
-                            "max by (bot, shard) (discord_shard_status{*} and on (job, instance, shard) topk(12, "
+                            "max by (bot, shard) (discord_shard_status{*} and topk(12, "
                             "increase(discord_shard_downtime_seconds_total{*}[$__range] @ end())))"
                         ),
                         "{{bot}} {{shard}}",
