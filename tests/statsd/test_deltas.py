@@ -142,6 +142,14 @@ def test_what_no_line_can_say_is_counted_and_holds_nothing_up(odd: float) -> Non
     assert (bad.value, good.value) == pytest.approx((odd, 5), nan_ok=True)
 
 
+def test_infinity_is_no_whole_number_either() -> None:
+    run, (one, _) = counters(1, 1, spelling=WHOLE)
+    sent(run)
+    one.value, batch = math.inf, Batch(1000)
+    assert sent(run, batch=batch) == []
+    assert batch.odd == 1
+
+
 def test_whole_numbers_go_out_and_what_is_left_over_follows() -> None:
     run, (one, _) = counters(0.75, 3, spelling=WHOLE)
     assert sent(run) == ["c_total,n=0:0|c", "c_total,n=1:3|c"]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+import threading
 import time
 import typing
 from typing import Any
@@ -41,6 +42,10 @@ def lines_in(receiver: socket.socket, name: str = "") -> list[str]:
         while True:
             found += receiver.recv(70_000).decode().split("\n")
     return [line for line in found if line.startswith(name)]
+
+
+def sum_of(lines: list[str]) -> float:
+    return sum(float(line.partition(":")[2].partition("|")[0]) for line in lines)
 
 
 async def flushed(one: Exporter) -> None:
@@ -141,7 +146,7 @@ async def test_a_close_during_a_flush_lets_it_end_and_loses_nothing(monkeypatch:
         lines = [*first.decode().split("\n"), *lines_in(receiver)]
         shop = [line for line in lines if line.startswith("shop")]
         assert len(shop) == 501
-        assert sum(int(line.partition(":")[2].partition("|")[0]) for line in shop) == 1501
+        assert sum_of(shop) == 1501
 
 
 # ------------------------------------------------------------------------------------------------ one truth
@@ -175,9 +180,16 @@ async def test_the_users_registry_goes_out_unless_it_is_left_out() -> None:
     try:
         for wanted in (True, False):
             with listening() as receiver:
-                async with exporter(url_of(receiver), user_registry=wanted):
-                    pass
-                assert lines_in(receiver, "own_") == (["own_things_total:5|c"] if wanted else [])
+                before = set(threading.enumerate())
+                async with exporter(url_of(receiver), user_registry=wanted) as one:
+                    await flushed(one)
+                    own.inc()
+                    threads = set(threading.enumerate()) - before
+                    assert bool(threads) == wanted
+                assert sum_of(lines_in(receiver, "own_")) == (own._value.get() if wanted else 0)
+                for thread in threads:
+                    await asyncio.to_thread(thread.join, 5)
+                    assert not thread.is_alive()
     finally:
         prometheus_client.REGISTRY.unregister(own)
 
