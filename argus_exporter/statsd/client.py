@@ -341,6 +341,7 @@ class AsyncStatsClient(_Methods):
         self._book: Final = Book(self._leave_out, None if exporter is None else self._cell)
         self._aside = Book(self._leave_out)
         self._counts: Final = self._book.counts
+        self._tagged: Final = self._book.tagged
         self._told: dict[bytes, tuple[Stat[Any], Any]] = {}
         self._speech: _Speech | None = None
         self._turn = time.monotonic() + self._interval
@@ -357,14 +358,16 @@ class AsyncStatsClient(_Methods):
         # what a bot does most, in few steps; a 1 that is another object than this goes the long way
         if (
             rate is _ONE
-            and tags is None
             and get_ident() == self._owner
             and (count is _ONE or (type(count) is int and 0 <= count < _MOST))
         ):
             try:
-                self._counts[stat].value += count
-            except (KeyError, TypeError):
-                super().incr(stat, count)
+                if tags is None:
+                    self._counts[stat].value += count
+                else:
+                    self._tagged[stat, self._known[tuple(tags.items())]].value += count
+            except (AttributeError, KeyError, TypeError):
+                super().incr(stat, count, rate, tags)
         else:
             super().incr(stat, count, rate, tags)
 

@@ -347,7 +347,7 @@ class Book:
 
     :param leave_out: is told, in words, of what is beyond a bound.
     :param cell: finds what the page shows of a new stat.
-    :ivar counts: the counters without tags by name, for the shortest way to them.
+    :ivar counts: the counters without tags by name, for the shortest way to them; ``tagged`` all counters.
     :ivar room: how many timings and members may still be kept.
     """
 
@@ -355,6 +355,7 @@ class Book:
         self.leave_out: Final = leave_out
         self._cell = cell
         self.counts: Final[dict[str, Count]] = {}
+        self.tagged: Final[dict[tuple[str, Tags], Count]] = {}
         self.stats: Final[dict[tuple[Kind, str, Tags], Stat[Any]]] = {}
         self.room = MOST_KEPT
 
@@ -378,6 +379,8 @@ class Book:
             found = self.stats[kind, name, tags] = kind(name, tags, self)
             if self._cell is not None:
                 found.cell = self._cell(found)
+            if type(found) is Count:
+                self.tagged[name, tags] = found
             if type(found) is Count and not tags:
                 self.counts[name] = found
         return found

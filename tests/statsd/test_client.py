@@ -222,6 +222,16 @@ def test_tags_are_what_they_say_also_where_python_finds_them_equal() -> None:
     assert drained(made) == ["x.1:2|c", "x.True:1|c", "x.1=2E0:1|c"]
 
 
+def test_the_second_time_with_tags_is_as_the_first() -> None:
+    made = AsyncStatsClient()
+    made._adopt()
+    for count in (1, 2, -3, 0.5):
+        made.incr("x", count, tags={"a": "u", "b": "v"})
+        made.incr("x", count, tags={"b": "v", "a": "u"})
+        made.incr("x", count, tags={})
+    assert drained(made) == ["x.u.v:7|c", "x:3.5|c", "x.u.v:-6|c", "x:-3|c"]
+
+
 def test_the_tags_that_are_remembered_are_bounded_and_hold_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_KNOWN", 2)
     made = AsyncStatsClient()
@@ -545,6 +555,7 @@ def left_out(exporter: Exporter) -> float | None:
         (lambda c: c.incr("x", 0), {"x_total": 0}),
         (lambda c: c.incr("x", tags={"a-b": "c d"}), {"x_total a_b=c d": 1}),
         (lambda c: c.incr("x", tags={"item": SNOWFLAKE}), {"x_total item=other": 1}),
+        (lambda c: c.incr("x", tags={"a": "1", "b": "2", "c": "3"}), {"x_total a=1 b=2 c=3": 1}),
         (lambda c: c.gauge("guilds", -5), {"guilds": -5}),
         (lambda c: (c.gauge("x", 5), c.gauge("x", -7, delta=True)), {"x": -2}),
         (lambda c: c.gauge("guild.count", 4), {"guild_count_value": 4}),

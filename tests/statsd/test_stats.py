@@ -303,8 +303,9 @@ def test_stats_beyond_the_bound_are_left_out_and_those_within_go_on(
     assert lines(book.tell(Count, name="a")) == [b"x:2|c"]
 
 
-def test_the_short_way_leads_to_counters_without_tags(book: Pages) -> None:
+def test_the_short_ways_lead_to_counters(book: Pages) -> None:
     book.add(Count, "a", (), 1)
     book.add(Count, "b", (("k", "v"),), 1)
     book.add(Down, "c", (), 1)
     assert book.counts == {"a": book.stats[Count, "a", ()]}
+    assert book.tagged == {key[1:]: stat for key, stat in book.stats.items() if key[0] is Count}
