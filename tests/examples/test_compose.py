@@ -11,6 +11,7 @@ import yaml
 
 from examples.demo import cli
 from tests.examples.programs import ROOT
+from tests.integration.programs import filtered
 
 EXAMPLES = ROOT / "examples"
 FILE = EXAMPLES / "compose.yaml"
@@ -100,6 +101,13 @@ def test_prometheus_finds_bots_rules_and_alertmanager() -> None:
     assert on_host("prometheus", pattern).parent == ROOT / "prometheus" / "rules"
     assert list((ROOT / "prometheus" / "rules").glob("*.yml"))
     assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
+
+
+@pytest.mark.integration
+async def test_prometheus_takes_its_configuration() -> None:
+    path = on_host("prometheus", "/etc/prometheus/prometheus.yml")
+    code, said = await filtered("promtool", "check", "config", "--syntax-only", str(path), text=b"")
+    assert code == 0, said.decode()
 
 
 def test_a_bots_labels_are_those_that_prometheus_gives_its_target() -> None:
