@@ -447,8 +447,8 @@ ROWS: Final[tuple[Row, ...]] = (
         what="Nobody listens any more where StatsD is pushed to.",
         incident=incidents.statsd_away,
         fires=_alerts("ArgusPushStale"),
-        changed="At first ArgusDroppedData too: but while there is nobody to send to nothing is sent, and counters make "
-        "up for it later. What the first moments lose is no twenty minutes of losses.",
+        changed="At first ArgusDroppedData too: but while nobody is there nothing is sent, and counters make up "
+        "for it later. What the first moments lose is no twenty minutes of losses.",
         pushes=True,
     ),
     Row(
