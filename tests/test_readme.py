@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ async def test_an_exporter_runs_without_a_bot(port: int) -> None:
     assert 'discord_shard_latency_seconds{shard="0"} 0.041' in page
     assert "discord_guilds 42" in page
     assert "discord_shards" not in page
+
+
+async def test_a_client_for_stats_stands_alone() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        text = program("AsyncStatsClient(host").replace("8125", str(server.getsockname()[1]))
+        space: dict[str, Any] = {}
+        exec(compile(text.replace("asyncio.run(main())", ""), str(README), "exec"), space)  # noqa: S102 - that is the test
+        await space["main"]()
+        assert server.recv(1000) == b"my_bot.starts:1|c"
 
 
 async def _answers(port: int) -> bool:
