@@ -47,6 +47,13 @@ def test_the_configuration_of_prometheus_is_right(promtool: str) -> None:
     assert "SUCCESS" in said(promtool, "check", "config", "prometheus.yml")
 
 
+def test_the_example_of_a_target_file_can_be_read(promtool: str, tmp_path: Path) -> None:
+    found = {"job_name": "discord", "file_sd_configs": [{"files": [str(FOLDER / "file_sd.example.yml")]}]}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(json.dumps({"scrape_configs": [found]}), "utf-8")
+    assert "SUCCESS" in said(promtool, "check", "config", str(file))
+
+
 def test_every_query_of_the_runbook_parses(promtool: str, tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
     file = tmp_path / "queries.yml"

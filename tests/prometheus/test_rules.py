@@ -113,3 +113,9 @@ def test_every_alert_has_its_cases_and_every_case_its_alert() -> None:
         "recordings",
         "recordings-days",
     }
+
+
+def test_what_every_recording_rule_says_has_a_case() -> None:
+    cases = "".join(file.read_text("utf-8") for file in (FOLDER / "tests").glob("recordings*.yml"))
+    asked = {match["name"] for expr in re.findall(r"expr: (.*)", cases) for match in TOKEN.finditer(expr)}
+    assert set(records()) - asked == set()
