@@ -205,8 +205,8 @@ class _Methods(abc.ABC, StatsClientBase):
 
     def _new_tags(self, stat: str, tags: object) -> Tags:
         given = typing.cast("Mapping[object, object]", tags if isinstance(tags, Mapping) else {0: 0})
-        if not all(isinstance(key, str) and key for key in given):
-            msg = f"stat {stat!r:.100}: tags are a dict of names and values"
+        if not all(isinstance(key, str) and 0 < len(key) <= LONGEST_NAME for key in given):
+            msg = f"stat {stat!r:.100}: tags are a dict of names, of 1 to {LONGEST_NAME} characters, and values"
             raise TypeError(msg)
         if len(given) > MOST_TAGS:
             msg = f"stat {stat!r:.100}: takes {MOST_TAGS} tags at most, not {len(given)}"

@@ -154,6 +154,7 @@ async def test_what_is_told_is_what_is_sent(
         (lambda c: c.incr("x", tags=["a:b"]), TypeError),
         (lambda c: c.incr("x", tags={"": "b"}), TypeError),
         (lambda c: c.incr("x", tags={1: "b"}), TypeError),
+        (lambda c: c.incr("x", tags={"a" * 65_536: "b"}), TypeError),
         (lambda c: c.incr("x", tags={str(i): "b" for i in range(17)}), ValueError),
         (lambda c: c.gauge("x", math.nan), ValueError),
         (lambda c: c.gauge("x", "5"), TypeError),
@@ -202,6 +203,12 @@ async def test_tags_are_spelled_in_every_flavour(receiver: socket.socket, flavou
     await made.create_socket()
     made.incr("x", tags={"k": "v"})
     assert await lines(made, receiver) == [line]
+
+
+def test_a_tag_of_65_kb_is_what_a_user_has_typed() -> None:
+    made = AsyncStatsClient()
+    made.incr("x", tags={"k": "v" * 65_536})
+    assert drained(made) == ["x.other:1|c"]
 
 
 def test_identities_are_no_tags(caplog: pytest.LogCaptureFixture) -> None:
