@@ -136,6 +136,14 @@ ROWS: Final[tuple[Row, ...]] = (
         quick=True,
     ),
     Row(
+        name="killed_of_two",
+        what="One of two processes is killed and stays in the list: that it is gone says that nobody has its shard.",
+        incident=incidents.killed,
+        fires=_alerts("ArgusTargetDown"),
+        mutes=_alerts("DiscordShardMissing"),
+        fleet=_TWO,
+    ),
+    Row(
         name="frozen",
         what="The process does not run, at night: no stall of the event loop, because nothing ran at all.",
         incident=incidents.frozen,
