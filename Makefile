@@ -24,7 +24,7 @@ demo: $(READY) ## watch a bot under load, with incidents, and no Discord
 test: $(READY) ## run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-integration: $(READY) ## run only the tests that need Prometheus, and fail where it is missing
+integration: $(READY) ## run only the tests that need real servers, and fail where one is missing
 	@ARGUS_REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m integration $(ARGS)
 
 lint: $(READY) ## formatter, linter, both type checkers, import contracts, generated tables and dashboards

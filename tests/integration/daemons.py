@@ -161,7 +161,7 @@ ENABLE_TAGS = True
 TAG_UPDATE_INTERVAL = 7
 GRAPHITE_URL = http://127.0.0.1:{web}
 """
-_SCHEMAS = "[all]\npattern = .*\nretentions = 1s:1m,5s:10m\n"
+_SCHEMAS = "[all]\npattern = .*\nretentions = 1s:1m,5s:1h\n"
 _WEB = """
 from graphite.settings import *
 

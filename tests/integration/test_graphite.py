@@ -27,7 +27,7 @@ from tests.integration import daemons
 from tests.integration.daemons import Graphite, Statsd, Values, eventually
 from tests.integration.pushed import counters, in_graphite
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 SECONDS = float(os.environ.get("PUSH_SECONDS", "4"))
 SHARDS = 2
