@@ -174,8 +174,8 @@ class Exporter(CustomMethods, ManualMethods):
         stack, self._stack = self._stack, None
         if stack is not None:
             if self._push is not None:
-                await self._guarded_close("statsd", self._push)
-                self._push_registry.close()
+                stack.callback(self._push_registry.close)
+                stack.push_async_callback(self._guarded_close, "statsd", self._push)
             await stack.aclose()
 
     def _make_push(self, url: str | None) -> Push | None:

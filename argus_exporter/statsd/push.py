@@ -136,11 +136,13 @@ class Push:
         if transport is None or self._task is None:
             return
         self._closing.set()
-        await asyncio.wait({self._task}, timeout=GRACE)
-        self._task.cancel()
-        await asyncio.wait({self._task})
-        await transport.close()
-        self._cells.sample()
+        try:
+            await asyncio.wait({self._task}, timeout=GRACE)
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            await transport.close()
+            self._cells.sample()
 
     def sample(self) -> None:
         """Bring the cells that tell of the push up to date."""

@@ -129,6 +129,26 @@ async def test_the_end_is_bounded_though_the_user_s_registry_is_stuck(monkeypatc
         prometheus_client.REGISTRY.unregister(stuck)
 
 
+async def test_a_close_that_is_cancelled_while_it_flushes_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as receiver:
+        before = asyncio.all_tasks()
+        one = exporter(url_of(receiver), port=0, statsd_interval=60)
+        flushing = asyncio.Event()
+
+        async def stuck(_: object) -> None:
+            flushing.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(one._push, "_flush", stuck)
+        await one.start()
+        closing = asyncio.create_task(one.close())
+        await flushing.wait()
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        assert one.port is None
+        await until(lambda: asyncio.all_tasks() == before)
+
+
 async def test_a_close_during_a_flush_lets_it_end_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "BURST", 1000)
     monkeypatch.setattr(push, "LONGEST_REST", 0.4)  # three of them are longer than GRACE
