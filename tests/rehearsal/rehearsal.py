@@ -29,12 +29,12 @@ SCRAPE: Final = 15.0
 EVALUATE: Final = 15.0
 """Seconds between two evaluations of the rules, before they are scaled."""
 HISTORY: Final = 3 * 86_400.0
-"""Seconds of history, before they are scaled: the longest window of the rules. One sample a real second."""
+"""Seconds of history, before they are scaled: the longest window of the rules. A sample an evaluation."""
 LOOK: Final = 0.25
 """Real seconds between two looks at what fires."""
 STANDSTILL: Final = 1.5
 """Real seconds that a look may take: where they are more the machine stood still, and that is an incident itself."""
-AGAIN: Final = 3
+AGAIN: Final = 2
 """How often a row is rehearsed at most, where the machine stood still."""
 FIRING: Final = 300.0
 """Real seconds in which an incident's alerts must have come: more than they need, for a machine that is busy."""
@@ -250,8 +250,8 @@ def _history(bot: str, failed: float, factor: float) -> Iterator[str]:
     now = time.time()
     for name, share in shares.items():
         series = f'job_bot:discord_{name}:rate5m{{job="discord",bot="{bot}"}} {share * PINGS:g}'
-        for back in range(round(HISTORY / factor), 0, -1):
-            yield f"{series} {now - back:.3f}"
+        for back in range(round(HISTORY / EVALUATE), 0, -1):
+            yield f"{series} {now - back * EVALUATE / factor:.3f}"
 
 
 def _names(alerts: Iterable[str]) -> str:

@@ -96,7 +96,6 @@ ROWS: Final[tuple[Row, ...]] = (
         incident=incidents.nothing,
         fleet=_shards(3),
         lasts=40,
-        history=0.0,
         quick=True,
     ),
     Row(
@@ -104,7 +103,6 @@ ROWS: Final[tuple[Row, ...]] = (
         what="A command says no to most who use it: a rule of the bot, and nobody's fault.",
         incident=use("refuse", 4),
         lasts=20,
-        history=0.0,
         quick=True,
     ),
     Row(
