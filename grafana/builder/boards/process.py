@@ -66,8 +66,8 @@ BOARD: Final = Board(
                         "increase(discord_event_loop_blocked_seconds_total{*}[$__range])",
                         WHO,
                     ),
-                    says="Seconds that each process stood still. During 10 s of it no heartbeat is sent, and Discord "
-                    "may close the shards.",
+                    says="Seconds that each process stood still. Meanwhile no heartbeat is sent, and Discord closes "
+                    "connections that it does not hear from.",
                     steps=rising(1, 10),
                     width=8,
                     height=8,
@@ -137,7 +137,7 @@ BOARD: Final = Board(
                     "Threads",
                     "none",
                     Query("process_threads{*}", WHO),
-                    says="Each voice connection and each shard's heartbeat is one. Growing without them: executors "
+                    says="Each shard's heartbeat is one, each voice connection a few. Growing without them: executors "
                     "that are never shut down.",
                     width=6,
                 ),

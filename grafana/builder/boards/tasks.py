@@ -163,7 +163,7 @@ BOARD: Final = Board(
                     Query("sum(increase(argus_exporter_error_log_written_total{*}[*]))", "written"),
                     Query("sum(increase(argus_exporter_error_log_suppressed_total{*}[*]))", "left out"),
                     says="Lines of the error log, and errors left out because the same one came within a minute, or "
-                    "more than 30. Many left out: the counts above are right, the log is only shorter.",
+                    "more than 30 of them. Many left out: the counts above are right, the log is only shorter.",
                     empty="no error log is set (ARGUS_ERROR_LOG)",
                 ),
                 table(
