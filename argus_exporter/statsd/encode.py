@@ -11,7 +11,8 @@ influx       ``bots.discord_commands_total,command=shop buy,type=slash,outcome=o
 
 **Labels.** The constant ones come first, ``bot`` and then ``cluster``, where they are set; then those of the metric, in
 the order in which README.md lists them. Plain folds their values alone into the path, an empty one as ``=``; the others
-leave empty ones out, as Prometheus does.
+leave empty ones out, as Prometheus does. What the bot has on ``prometheus_client.REGISTRY`` gets the constant labels
+too, which Prometheus would give it with its target.
 
 **Counters** go out as ``|c`` with what was added since the last flush, **gauges** as ``|g``. A negative gauge is set to
 0 first, in the same datagram, because StatsD takes a sign for a change.
@@ -95,6 +96,7 @@ class Flavour:
     :param buckets: whether histograms go out as buckets; otherwise as quantiles.
     :param whole: whether counters go out in whole numbers, what is left over with the next flush, because receivers
         cut off the rest (Telegraf: plugins/inputs/statsd/statsd.go).
+    :param most: bytes that receivers read of a datagram (collectd: src/statsd.c; the Datadog agent, if not told else).
     """
 
     name: Callable[[str], str]
@@ -107,6 +109,7 @@ class Flavour:
     buckets: bool = False
     whole: bool = False
     reserved: frozenset[str] = frozenset()
+    most: int = 8192
 
     def parts(self, name: str, labels: Sequence[tuple[str, str]]) -> tuple[bytes, bytes]:
         """What stands before and behind ``value | type | @rate`` in the lines of a series.
@@ -131,7 +134,7 @@ _NAME: Final = _Escape("%", _only(_WORD | {"-", "."}))
 
 FLAVOURS: Final[Mapping[str, Flavour]] = MappingProxyType(
     {
-        "plain": Flavour(_PATH, None, _Escape("=", _only(_WORD | {"-"})), ".", ".", ""),
+        "plain": Flavour(_PATH, None, _Escape("=", _only(_WORD | {"-"})), ".", ".", "", most=4096),
         "graphite": Flavour(_PATH, _Escape("-", _only(_WORD)), _PATH, ";", ";", "=", reserved=_GRAPHITE_TAGS),
         "dogstatsd": Flavour(
             *(_NAME, _Escape("%", _only(_WORD)), _Escape("%", _printable_but(",|%"))),

@@ -174,7 +174,8 @@ class Push:
         when = Round(self._flushes, self._rounds)
         self._sample()
         bursts = 1 + self._instruments.count_series() * _BYTES_A_LINE // BURST
-        sender = Sender(transport, min(LONGEST_REST, self._wire.interval / 2 / bursts), self._closing.is_set)
+        limit = self._wire.limit or min(transport.limit, self._wire.flavour.most)
+        sender = Sender(transport, limit, min(LONGEST_REST, self._wire.interval / 2 / bursts), self._closing.is_set)
         await sender.say(self._tell(sender.batch, when))
         await sender.repeat(self._client, self._wire.flavour, self._wire.prefix)
         if self._readings is not None:
@@ -226,16 +227,17 @@ class Push:
 class Sender:
     """Gives the lines of one flush to the transport, a burst at a time.
 
+    :param limit: bytes in a datagram.
     :param rest: seconds between two bursts.
     :param hurry: whether to do without them.
     :ivar refused: samples that the transport did not take.
     """
 
-    def __init__(self, transport: Transport, rest: float, hurry: Callable[[], bool]) -> None:
-        self.batch: Final = Batch(transport.limit)
+    def __init__(self, transport: Transport, limit: int, rest: float, hurry: Callable[[], bool]) -> None:
+        self.batch: Final = Batch(limit)
         self.refused = 0
         self._transport: Final = transport
-        self._limit: Final = transport.limit
+        self._limit: Final = limit
         self._rest: Final = rest
         self._hurry: Final = hurry
         self._burst = 0
