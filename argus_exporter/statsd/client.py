@@ -7,6 +7,7 @@ import asyncio
 import functools
 import itertools
 import logging
+import sys
 import threading
 import time
 import types
@@ -90,6 +91,11 @@ class Shown(Protocol):
     def custom(self) -> Custom:
         """What counts the misuse of metrics."""
         ...
+
+
+def _adds_in_one_step() -> bool:
+    """Whether threads can add to an int in a slot without a lock; where not, all take the long way, which has one."""
+    return sys.implementation.name == "cpython" and bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _number(stat: object, value: object) -> float:
@@ -340,8 +346,7 @@ class AsyncStatsClient(_Methods):
         self._said: set[str] = set()
         self._book: Final = Book(self._leave_out, None if exporter is None else self._cell)
         self._aside = Book(self._leave_out)
-        self._counts: Final = self._book.counts
-        self._tagged: Final = self._book.tagged
+        self._counts, self._tagged = (self._book.counts, self._book.tagged) if _adds_in_one_step() else ({}, {})
         self._told: dict[bytes, tuple[Stat[Any], Any]] = {}
         self._speech: _Speech | None = None
         self._turn = time.monotonic() + self._interval
@@ -355,12 +360,9 @@ class AsyncStatsClient(_Methods):
 
     def incr(self, stat: str, count: float = 1, rate: float = 1, tags: Mapping[str, object] | None = None) -> None:
         """Add to a counter. A negative count is taken off, and a counter of its own on the page."""
-        # what a bot does most, in few steps; a 1 that is another object than this goes the long way
-        if (
-            rate is _ONE
-            and get_ident() == self._owner
-            and (count is _ONE or (type(count) is int and 0 <= count < _MOST))
-        ):
+        # What a bot does most, in few steps. Any thread may: CPython switches at calls and jumps, and there are none
+        # between the load and the store of `value`. A 1 that is another object than this one goes the long way.
+        if rate is _ONE and (count is _ONE or (type(count) is int and 0 <= count < _MOST)):
             try:
                 if tags is None:
                     self._counts[stat].value += count

@@ -63,6 +63,8 @@ class Wants(NamedTuple):
 
 def spelled(value: float) -> bytes:
     """Spell a finite number without an exponent, which not every server reads."""
+    if type(value) is int:
+        return b"%d" % value
     if value == (whole := int(value)):
         return b"%d" % whole
     text = repr(float(value))
@@ -117,7 +119,7 @@ class Stat(abc.ABC, Generic[Amount]):
 
 
 class Count(Stat[float]):
-    """Increments; ``value`` only ever goes up."""
+    """Increments; ``value``, an int or a float and of no class of its own, only ever goes up."""
 
     __slots__ = ("shown", "told", "value")
 

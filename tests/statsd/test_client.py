@@ -333,9 +333,15 @@ def _switching() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_switching")
-async def test_eight_threads_lose_nothing_while_their_sums_are_sent(receiver: socket.socket) -> None:
+@pytest.mark.parametrize("in_one_step", [True, False])
+async def test_eight_threads_lose_nothing_while_their_sums_are_sent(
+    receiver: socket.socket, monkeypatch: pytest.MonkeyPatch, in_one_step: bool
+) -> None:
+    if not in_one_step:
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     made = AsyncStatsClient(url=url_of(receiver), interval=0.01)
     made.incr("x")
+    assert ("x" in made._counts) is in_one_step
     await made.create_socket()
 
     def tell() -> None:
@@ -760,15 +766,15 @@ async def test_from_threads_the_page_has_all(runs: bool) -> None:
 
 
 async def test_who_does_not_own_the_cells_takes_nothing_over(exporter: Exporter) -> None:
-    exporter.stats.incr("x")
+    exporter.stats.gauge("x", 1)
     owner = exporter.stats._owner
-    thread = threading.Thread(target=lambda: (exporter.stats.incr("x"), exporter.stats.fold()))
+    thread = threading.Thread(target=lambda: (exporter.stats.gauge("x", 2), exporter.stats.fold()))
     thread.start()
     thread.join()
     assert exporter.stats._owner == owner == threading.get_ident()
-    assert value(exporter.instruments, "x_total") == 1
+    assert value(exporter.instruments, "x") == 1
     exporter.sample()
-    assert value(exporter.instruments, "x_total") == 2
+    assert value(exporter.instruments, "x") == 2
 
 
 async def test_the_bot_that_opens_and_closes_it_as_it_did_before_changes_nothing(exporter: Exporter) -> None:
