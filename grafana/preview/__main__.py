@@ -21,9 +21,13 @@ from grafana.preview.prometheus import Prometheus, resolve
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-PICTURES: Final = Path(__file__).parents[1] / "pictures"
+ROOT: Final = Path(__file__).parents[2]
+PICTURES: Final = ROOT / "grafana" / "pictures"
 _MOST_SHARDS: Final = 64
 """Shards that a process of the fleet has at most."""
+
+_SEEN: Final = 20.0
+"""Seconds until a graph with a point each 15 seconds has one of what was broken off."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,14 +85,20 @@ async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Prometheus,
         async with aiohttp.ClientSession() as http:
             yield Prometheus(given.prometheus, http), {}
         return
-    clusters = given.clusters if given.clusters is not None else _clusters(given.shards)
+    shards: int = given.shards
+    clusters = _clusters(shards) if given.clusters is None else given.clusters
+    rules = ROOT / "prometheus" / "rules"
     options = Options(
-        given.shards, clusters, guilds=max(20, given.shards * 3), trouble=given.trouble, scrape=given.scrape
+        shards, clusters, guilds=max(20, shards * 3), trouble=given.trouble, scrape=given.scrape, rules=rules
     )
     async with Fleet(options) as fleet:
-        print(f"{given.shards} shards are up; watching for {given.minutes:g} minutes", flush=True)
+        print(f"{shards} shards are up; watching for {given.minutes:g} minutes", flush=True)
         await asyncio.sleep(given.minutes * 60)
-        yield fleet.server, {"guild_id": str(fleet.sim.guild_ids[min(5, given.shards - 1)])}
+        if given.trouble and clusters:
+            await fleet.hang(shards // 3)
+            await fleet.break_off(shards * 3 // 4)
+            await asyncio.sleep(_SEEN)
+        yield fleet.server, {"guild_id": str(fleet.sim.guild_ids[shards * 5 // 8])}
 
 
 def _clusters(shards: int) -> int:

@@ -96,7 +96,7 @@ class Board:
 
     @property
     def variables(self) -> list[Json]:
-        """Its variables, in their order: a later one may name an earlier one."""
+        """Its variables, in their order."""
         return list(self.raw.get("templating", {}).get("list", ()))
 
     @property
@@ -142,7 +142,7 @@ class Variable:
         values = self.options if self.chosen == (ALL,) else self.chosen
         if how in {"raw", "text"} or not self.several:
             return ",".join(values)
-        escaped = [_escaped(value) for value in values]
+        escaped = [_SPECIAL.sub(r"\\\g<0>", value) if how == "regex" else _escaped(value) for value in values]
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grafana.preview.board import Target
-    from grafana.preview.prometheus import Prometheus, Series
+    from grafana.preview.prometheus import Series, Server
 
 WIDTH: Final = 1600
 _COLUMN: Final = WIDTH / 24
@@ -106,7 +106,7 @@ def _name(legend: str, series: Series) -> str:
 # ------------------------------------------------------------------------------------- the board
 
 
-async def look(board: Board, server: Prometheus, view: View, *, unfold: bool = False) -> list[Shown]:
+async def look(board: Board, server: Server, view: View, *, unfold: bool = False) -> list[Shown]:
     """Ask everything that a board asks; a row that is collapsed stays so unless it is unfolded."""
     placed = repeated(_laid_out(board, unfold=unfold), view)
     return [await _looked(panel, server, view.within(panel)) for panel in placed]
@@ -129,7 +129,7 @@ def _moved(panel: Panel, down: int) -> Panel:
     return Panel(panel.raw, panel.x, panel.y + down, panel.w, panel.h)
 
 
-async def _looked(panel: Panel, server: Prometheus, view: View) -> Shown:
+async def _looked(panel: Panel, server: Server, view: View) -> Shown:
     try:
         return Shown(panel, view, [(target, await server.ask(target, view)) for target in panel.targets])
     except Refused as problem:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -23,7 +23,7 @@ from examples.discord_simulator import Simulator
 from grafana.preview.prometheus import Prometheus, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 
 DISTANCE: Final = 0.03
 """Seconds that a heartbeat's answer takes, as from a Discord far away."""
@@ -46,6 +46,8 @@ class Options:
     :param trouble: seconds from one thing that goes wrong (errors, rate limits, reconnects) to the next; 0 is
         never. The bots push StatsD too then, write an error log, and have been killed before.
     :param scrape: seconds between two scrapes.
+    :param settings: more settings of the exporters.
+    :param rules: a folder of rules for Prometheus; without it there is one alert, which always fires.
     """
 
     shards: int = 1
@@ -55,6 +57,8 @@ class Options:
     uses: float = 8.0
     trouble: float = 0.0
     scrape: float = 1.0
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    rules: Path | None = None
 
 
 class Fleet:
@@ -118,9 +122,10 @@ class Fleet:
         labels = {} if shards is None else {"bot": "preview", "cluster": str(number)}
         if shards is not None:
             arguments += ["--shards", ",".join(map(str, shards)), "--count", str(self.options.shards)]
-        settings = {**labels, "port": "0", "state_dir": str(folder)}
+        settings = {**labels, "port": "0", "state_dir": str(folder), **self.options.settings}
         if self.options.trouble:
-            settings |= {"statsd_url": self._sink, "statsd_interval": "1", "error_log": str(folder / f"{number}.jsonl")}
+            pushed = {"statsd_url": self._sink, "statsd_interval": "1"}
+            settings = {**pushed, "error_log": str(folder / f"{number}.jsonl"), **settings}
             left = folder / f"last-exit-{self.sim.world.bot_id}-{number}.json"
             left.write_text('{"reason": "killed", "code": "none"}', encoding="utf-8")
         environment = {f"ARGUS_{name.upper()}": value for name, value in settings.items()}
@@ -131,16 +136,12 @@ class Fleet:
 
     async def _start_prometheus(self, folder: Path, targets: list[dict[str, Any]]) -> str:
         every = dict.fromkeys(("scrape_interval", "evaluation_interval"), f"{self.options.scrape:g}s")
-        rules = folder / "rules.json"
-        rules.write_text(json.dumps(_ALERT), encoding="utf-8")
+        alert, config = folder / "alert.yml", folder / "prometheus.yml"
+        alert.write_text(json.dumps(_ALERT), encoding="utf-8")
+        rules = self.options.rules / "*.yml" if self.options.rules else alert
         jobs = [{"job_name": "bot", "honor_labels": True, "static_configs": targets}]
-        config = folder / "prometheus.yml"
-        config.write_text(
-            json.dumps(
-                {"global": every, "rule_files": [str(rules)] if self.options.trouble else [], "scrape_configs": jobs}
-            ),
-            encoding="utf-8",
-        )
+        whole = {"global": every, "rule_files": [str(rules)], "scrape_configs": jobs}
+        config.write_text(json.dumps(whole), encoding="utf-8")
         address = f"127.0.0.1:{free_port()}"
         child = await self._children.start(
             "Prometheus",

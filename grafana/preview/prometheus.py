@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from grafana.preview.board import ALL, Board, Json, Target, Variable, View
 
@@ -31,6 +31,18 @@ class Series:
 
 class Refused(Exception):  # noqa: N818  it is the query's fault
     """The server's own words against a query."""
+
+
+class Server(Protocol):
+    """What a board asks."""
+
+    async def ask(self, target: Target, view: View) -> list[Series]:
+        """What a panel's query finds."""
+        ...
+
+    async def values(self, query: str) -> list[str]:
+        """What a variable's query finds."""
+        ...
 
 
 class Prometheus:
@@ -76,9 +88,15 @@ class Prometheus:
         start = view.start // view.step * view.step
         return await self.range(expr, start, view.end, view.step)
 
-    async def label_values(self, label: str, selector: str = "") -> list[str]:
-        """The values of a label, of all series or of those that a selector finds."""
-        found = await self.get(f"label/{label}/values", **({"match[]": selector} if selector else {}))
+    async def values(self, query: str) -> list[str]:
+        """What a variable's query finds: the values of a label.
+
+        :raises Refused: if it is of another kind.
+        """
+        asked = _LABEL_VALUES.fullmatch(query)
+        if asked is None:
+            raise Refused(f"no query of a variable: {query}")
+        found = await self.get(f"label/{asked[2]}/values", **({"match[]": asked[1]} if asked[1] else {}))
         return list(found)
 
 
@@ -86,15 +104,18 @@ def _series(labels: Mapping[str, str], points: list[Any]) -> Series:
     return Series(labels, tuple((float(at), float(value)) for at, value in points))
 
 
-async def resolve(board: Board, server: Prometheus, view: View, given: Mapping[str, str]) -> View:
-    """The view with the board's variables: as they stand, as they are given, or all of them."""
-    for raw in board.variables:
+async def resolve(board: Board, server: Server, view: View, given: Mapping[str, str]) -> View:
+    """The view with the board's variables: as they stand, as they are given, or all of them.
+
+    Those that are asked for come last: they may name the others.
+    """
+    for raw in sorted(board.variables, key=lambda one: bool(one["type"] == "query")):
         variable = await _resolved(raw, server, view, given)
         view = replace(view, variables={**view.variables, variable.name: variable})
     return view
 
 
-async def _resolved(raw: Json, server: Prometheus, view: View, given: Mapping[str, str]) -> Variable:
+async def _resolved(raw: Json, server: Server, view: View, given: Mapping[str, str]) -> Variable:
     options = tuple(await variable_values(raw, server, view))
     name = raw["name"]
     chosen = tuple(given[name].split(",")) if name in given else _chosen(raw, options)
@@ -118,13 +139,10 @@ def _current(raw: Json) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-async def variable_values(raw: Json, server: Prometheus, view: View) -> list[str]:
+async def variable_values(raw: Json, server: Server, view: View) -> list[str]:
     """What a variable can be."""
     if raw["type"] == "query":
-        found = _LABEL_VALUES.fullmatch(view.query(query_of(raw)))
-        if found is None:
-            raise Refused(f"no query of a variable: {query_of(raw)}")
-        return _picked(await server.label_values(found[2], found[1] or ""), raw.get("regex") or "")
+        return _picked(await server.values(view.query(query_of(raw))), raw.get("regex") or "")
     if raw["type"] == "custom":
         return [one.strip().rpartition(" : ")[2] for one in str(raw["query"]).split(",")]
     return list(_current(raw) or (str(raw.get("query", "")),))

@@ -22,6 +22,7 @@ VIEW = View(1000, 1600, scrape=15, variables={one.name: one for one in (JOB, BOT
         ('{bot=~"$bot"}', '{bot=~".*"}'),
         ("$box ${box} [[box]]", "a.b a.b a.b"),
         ("${job:raw} [[job:raw]]", "a.b,c a.b,c"),
+        ("${job:regex} ${bot:regex}", r"(a\.b|c) .*"),
         ("${job:text} ${box:text}", "All a.b"),
         ("[$__rate_interval] [$__range] $__range_s $__range_ms", "[60s] [600s] 600 600000"),
         ("$__interval $__interval_ms", "15s 15000"),
