@@ -1,6 +1,7 @@
 """The rehearsal: bots in their Discords, one Prometheus, one Alertmanager, a webhook, and a verdict on each row.
 
-One bot has one incident. A row's bot runs until its alerts are over, several rows run at the same time.
+One bot has one incident. A row's bot runs until its alerts are over, several rows run at the same time. Alerts of a bot
+that is gone, or of none (ArgusAbsent before the first one is there), are nobody's concern.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class Rehearsal:
                         yield
                     finally:
                         watch.cancel()
-                        await asyncio.gather(watch, return_exceptions=True)
+                        with contextlib.suppress(asyncio.CancelledError):
+                            await watch
 
     def _routes(self) -> Any:
         """Alertmanager's configuration as it is shipped, but for the receivers: all of them are the webhook."""
@@ -151,16 +153,18 @@ class Rehearsal:
         while True:
             looked = time.monotonic()
             self._write_targets()
-            active: dict[str, set[str]] = {}
-            for alert in (await prometheus.get("alerts"))["alerts"]:
-                if alert["state"] == "firing":
-                    active.setdefault(self._subject_of(alert["labels"]), set()).add(alert["labels"]["alertname"])
-            for subject, names in active.items():
-                self._seen.setdefault(subject, set()).update(names)
-            self._active = active
+            self._note((await prometheus.get("alerts"))["alerts"])
             await asyncio.sleep(LOOK)
             if time.monotonic() - looked > STANDSTILL:
                 self._stood_still.append(looked)
+
+    def _note(self, alerts: Iterable[Any]) -> None:
+        self._active = {}
+        for alert in alerts:
+            if alert["state"] == "firing":
+                subject, name = self._subject_of(alert["labels"]), alert["labels"]["alertname"]
+                for names in (self._active, self._seen):
+                    names.setdefault(subject, set()).add(name)
 
     # ------------------------------------------------------------------------------------- rows
 

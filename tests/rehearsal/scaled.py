@@ -33,6 +33,7 @@ _SECONDS: Final = tuple(
     re.compile(pattern + _NUMBER)
     for pattern in (
         r"(?:\btime\(\)|\btimestamp\(\w+\))\s*-\s*\w+\s*[<>]\s*(?:\d+ \* \w+ \+ )?",  # an age and its limit
+        r"_age_seconds(?::\w+)?\s*[<>]\s*",  # a recorded age
         r"\bpredict_linear\(\w+\[\w+\], ",  # how far ahead
     )
 )

@@ -59,6 +59,7 @@ def test_a_duration_is_divided_and_does_not_vanish(text: str, factor: float, exp
         ("time() - x_seconds > 300", "time() - x_seconds > 10"),
         ("timestamp(x_seconds) - x_seconds > 75", "timestamp(x_seconds) - x_seconds > 2.5"),
         ("timestamp(x) - x\n  > 3 * y + 60", "timestamp(x) - x\n  > 3 * y + 2"),
+        ("job:x_age_seconds:named > 75", "job:x_age_seconds:named > 2.5"),
         ("predict_linear(x[6h], 86400) > 2 * x", "predict_linear(x[720000ms], 2880) > 2 * x"),
         ("latency > 5", "latency > 5"),
         ("x / 600 * clamp_min(y - time(), 0)", "x / 600 * clamp_min(y - time(), 0)"),
