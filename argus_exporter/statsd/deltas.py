@@ -7,6 +7,7 @@ gone.
 from __future__ import annotations
 
 import abc
+import operator
 import sys
 import typing
 from bisect import bisect_left, bisect_right
@@ -147,8 +148,9 @@ class Block(abc.ABC):
     def tell(self, values: Values, batch: Batch, *, due: bool, whole: bool = False) -> None:
         """Put lines into the batch for what has changed, or for every series if they are due."""
         if due or values != self.told:
-            places = [i for i, (new, old) in enumerate(zip(values, self.told, strict=True)) if due or new != old]
-            self._tell(places, values, batch, due=due, whole=whole)
+            places = range(len(values))
+            changed = places if due else compress(places, map(operator.ne, values, self.told))
+            self._tell([*changed], values, batch, due=due, whole=whole)
 
     @abc.abstractmethod
     def _tell(self, places: list[int], values: Values, batch: Batch, *, due: bool, whole: bool) -> None: ...
