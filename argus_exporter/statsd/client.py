@@ -310,7 +310,7 @@ class AsyncStatsClient(_Methods):
     :param flavour: plain, graphite, dogstatsd or influx; plain puts tags into the name.
     :param url: instead of host and port: ``unixgram:///path`` too.
     :param interval: seconds between two flushes.
-    :param max_bytes: of a datagram; see :class:`~argus_exporter.statsd.transport.Transport`.
+    :param max_bytes: of a datagram; if not given, what passes the network, and what receivers of the flavour read.
     :param exporter: on whose page all of it is, and which asks for the lines: :meth:`fold`, :meth:`drain`.
     :raises ValueError: if one of them cannot be.
     :ivar families: the names on the page of what was told here, which are not to be sent a second time.
@@ -336,10 +336,11 @@ class AsyncStatsClient(_Methods):
         url = url or f"udp://{f'[{host}]' if ':' in host else host}:{port}"
         self._flavour: Final = FLAVOURS[flavour]
         self._prefix = prefix or ""
+        self._max_bytes: Final = max_bytes
         self._interval: Final = interval if exporter is None else exporter.settings.statsd_interval
         self._forgets: Final = exporter is not None and exporter.settings.statsd_url is None
         self._exporter: Final = exporter
-        self._wire: Final = None if exporter else Transport(url, limit=max_bytes, note=self._note)
+        self._wire: Final = None if exporter else Transport(url, note=self._note)
         self._lock = threading.RLock() if exporter is None else exporter.ledger.lock
         self._owner: int | None = None
         self._known = {}
@@ -534,7 +535,8 @@ class AsyncStatsClient(_Methods):
     def _pack(self, wire: Transport) -> Iterator[tuple[bytes, int]]:
         """All datagrams of a flush, made as they are asked for; none where they had nowhere to go."""
         lines = self.drain(self._flavour, self._prefix) if wire.ready else ()
-        return packed(lines, wire.limit, lambda _: self._leave_out("a line that is longer than a datagram"))
+        limit = self._max_bytes or min(wire.limit, self._flavour.most)
+        return packed(lines, limit, lambda _: self._leave_out("a line that is longer than a datagram"))
 
     def _burst(self, wire: Transport) -> bool:
         """Send as much as goes at a stretch. Whether there may be more."""
