@@ -293,6 +293,9 @@ COLLECTORS: Final = (
 STATSD_DROPS: Final = ("buffer", "unresolved", "refused", "too_long", "closed", "error", "value")
 """Why a sample did not go out: the transport's reasons, and values that no line can say."""
 
+REFUSALS: Final = ("unauthorized", "busy", "full", "slow", "large", "handshake")
+"""Why the server did not serve: see ``argus_exporter_requests_refused_total``."""
+
 EVENT: Final = closed("event", GATEWAY_EVENTS, "Discord's names of gateway dispatches")
 CODE: Final = closed("code", CLOSE_CODES, "close codes of RFC 6455 and of Discord")
 INITIATOR: Final = closed("initiator", ("client", "server"), "two ends")
@@ -318,6 +321,7 @@ LISTENED: Final = Label("event", 100, "names of events that the bot listens to")
 SOURCE: Final = closed("source", ("task", "thread", "excepthook"), "the three hooks of Python")
 LOGGER: Final = Label("logger", 50, "top-level loggers")
 DROP: Final = closed("reason", STATSD_DROPS, "the ways in which a datagram fails")
+REFUSAL: Final = closed("reason", REFUSALS, "the ways in which the server says no")
 LEVEL: Final = closed("level", ("WARNING", "ERROR", "CRITICAL"), "logging's levels")
 
 
@@ -806,6 +810,13 @@ RENDER_SECONDS: Final = Gauge(
     "exporter",
 )
 SCRAPES_TOTAL: Final = Counter("argus_exporter_scrapes_total", "Pages of metrics served.", "exporter")
+REQUESTS_REFUSED_TOTAL: Final = Counter(
+    "argus_exporter_requests_refused_total",
+    "Requests and connections that the server refused: without the token or certificate (401), more scrapes at once "
+    "than it serves (503), more connections than it keeps, too slow to ask, too long, or no TLS handshake.",
+    "exporter",
+    (REFUSAL,),
+)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All of the above, in the order of their declaration."""

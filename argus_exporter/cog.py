@@ -47,6 +47,9 @@ class ClientExporter(Exporter):
         self._view.commands.rules = self._rules
         return self._view
 
+    def _is_ready(self) -> bool:
+        return self.client.is_ready()
+
     def open(self) -> None:
         """Watch the client's websockets from now on. Needs no running loop.
 

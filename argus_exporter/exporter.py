@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import platform
 import time
@@ -16,14 +17,17 @@ from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.collectors.commands import scaled
+from argus_exporter.collectors.shards import ShardsCollector
+from argus_exporter.collectors.watchdog import frames_of
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
+from argus_exporter.exposition.health import Bot
 from argus_exporter.exposition.page import Page
 from argus_exporter.exposition.registry import RegistryCollector, UserRegistry
-from argus_exporter.exposition.server import Server
+from argus_exporter.exposition.site import Site
 from argus_exporter.instruments import CounterCell, Instruments
 from argus_exporter.manual import Manual, ManualMethods
 from argus_exporter.settings import Settings
@@ -88,7 +92,7 @@ class Exporter(CustomMethods, ManualMethods):
         self._page = Page(
             self.instruments, sample=self.sample, user_registry=self.settings.user_registry, errors=self.note_error
         )
-        self._server = Server(self.settings, self._page.handler)
+        self._site = self._make_site(Bot(self._sample_shards, self._is_ready, frames_of))
         self._push_registry = UserRegistry(self.instruments, self.note_error)
         self._push = self._make_push(self.settings.statsd_url)
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
@@ -108,16 +112,27 @@ class Exporter(CustomMethods, ManualMethods):
     @property
     def port(self) -> int | None:
         """The port that is bound; None while there is none."""
-        return self._server.port
+        return self._site.port
 
     async def handler(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve the page in an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``.
 
-        503 while the exporter is not running: what it last knew is no longer true.
+        503 while the exporter is not running: what it last knew is no longer true. Asks for the token that
+        is set.
         """
         if self._stack is None:
             return web.Response(status=503, text="503: the exporter is not running\n")
-        return await self._page.handler(request)
+        return await self._site.metrics(request)
+
+    async def probe(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve the probes in an application of your own, at paths that end in ``/livez``, ``/readyz``, ``/startupz``.
+
+        There nobody answers while the loop stands still, as the exporter's own port does. 404 at other paths, 503 while
+        the exporter is not running.
+        """
+        if self._stack is None:
+            return web.Response(status=503, text="503: the exporter is not running\n")
+        return await self._site.probe(request)
 
     def watch(self, loop: object, name: str | None = None) -> None:
         """Follow a ``discord.ext.tasks`` loop that is not found by itself, at any time, without a bot too.
@@ -157,9 +172,9 @@ class Exporter(CustomMethods, ManualMethods):
         self.collector.start()
         self._stack.callback(self.collector.close)
         self._stack.push_async_callback(self._guarded_close, "exporter", self._page)
-        self._stack.push_async_callback(self._guarded_close, "exporter", self._server)
+        self._stack.push_async_callback(self._guarded_close, "exporter", self._site)
         try:
-            await self._server.start()
+            await self._site.start()
         except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
             self.note_error("exporter", error)
         if self._stack is stack:  # nobody has closed it meanwhile
@@ -177,6 +192,10 @@ class Exporter(CustomMethods, ManualMethods):
                 stack.callback(self._push_registry.close)
                 stack.push_async_callback(self._guarded_close, "statsd", self._push)
             await stack.aclose()
+
+    def _make_site(self, bot: Bot) -> Site:
+        errors = functools.partial(self.note_error, "exporter")
+        return Site(self.settings, self.instruments, self._page.handler, bot, errors)
 
     def _make_push(self, url: str | None) -> Push | None:
         if url is None:
@@ -235,7 +254,7 @@ class Exporter(CustomMethods, ManualMethods):
             self._running.remove(collector)
         await self._guarded_close(collector.noun, collector)
 
-    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Push | Server) -> None:
+    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Push | Site) -> None:
         try:
             closing = what.close()
             if asyncio.iscoroutine(closing):
@@ -270,16 +289,28 @@ class Exporter(CustomMethods, ManualMethods):
         if self._push is not None:
             self._push.sample()
         for collector in self._running:
-            began = time.perf_counter()
-            try:
-                collector.sample()
-            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
-                self.note_error(collector.noun, error)
-                self._up.labels(collector.noun).set(0)
-            else:
-                self._up.labels(collector.noun).set(not collector.degraded)
-            self._sample_seconds.labels(collector.noun).set(time.perf_counter() - began)
+            self._sample_one(collector)
         self._series.set(self.instruments.count_series())
+
+    def _sample_one(self, collector: Collector) -> None:
+        began = time.perf_counter()
+        try:
+            collector.sample()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+            self.note_error(collector.noun, error)
+            self._up.labels(collector.noun).set(0)
+        else:
+            self._up.labels(collector.noun).set(not collector.degraded)
+        self._sample_seconds.labels(collector.noun).set(time.perf_counter() - began)
+
+    def _sample_shards(self) -> None:
+        for collector in self._running:
+            if isinstance(collector, ShardsCollector):
+                self._sample_one(collector)
+
+    def _is_ready(self) -> bool:
+        """Whether the bot is ready; without one there is nothing to wait for."""
+        return True
 
     def note_error(self, noun: str, error: BaseException) -> None:
         """Count an exception that was caught; log the first of its kind, with its traceback."""

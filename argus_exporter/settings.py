@@ -7,6 +7,8 @@ An argument wins over the environment.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import hmac
 import ipaddress
 import logging
 import os
@@ -55,11 +57,21 @@ _STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?\Z")
 _DATAGRAM: Final = (256, 65507)
 _LONGEST_CONSTANT: Final = 128
 _LONGEST_SHOWN: Final = 100
+_LAST_LATIN: Final = 0xFF
+_LONGEST_TOKEN: Final = 4096
+_MOST_TOKENS: Final = 100
+_LARGEST_TOKEN_FILE: Final = 1024 * 1024
+_USER_INFO: Final = re.compile(r"(?<=//)[^/\s]*@")
+_HIDDEN: Final = "***"
 _STATE_HOMES: Final = {
     "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     "darwin": ("XDG_STATE_HOME", "~/Library/Application Support"),
 }
 _XDG_STATE_HOME: Final = ("XDG_STATE_HOME", "~/.local/state")
+
+
+_BETWEEN_TOKENS: Final = re.compile(r"[,\r\n]")
+_DIGITS: Final = re.compile(r"[0-9]{1,15}\Z")
 
 
 class SettingError(ValueError):
@@ -68,6 +80,72 @@ class SettingError(ValueError):
 
 # A parser makes a setting's value of what was given, or raises one of these: then the value is not allowed.
 _REFUSALS: Final = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+class Tokens:
+    """Secrets, any of which opens. Only their digests are kept, and no ``repr`` or ``asdict`` shows those."""
+
+    __slots__ = ("_digests",)
+
+    def __init__(self, digests: frozenset[bytes] = frozenset()) -> None:
+        self._digests: Final = digests
+
+    @classmethod
+    def of(cls, text: str) -> Tokens:
+        """The tokens of a text, with commas or line ends between.
+
+        What is not ASCII is right in UTF-8 and in Latin-1: HTTP clients send the one or the other.
+
+        :raises ValueError: if one of them is not printable or too long, or there are too many.
+        """
+        tokens = {token for part in _BETWEEN_TOKENS.split(text) if (token := part.strip())}
+        _require(that=len(tokens) <= _MOST_TOKENS)
+        _require(that=all(token.isprintable() and len(token) <= _LONGEST_TOKEN for token in tokens))
+        written = {token.encode(coding) for token in tokens for coding in _codings(token)}
+        return cls(frozenset(hashlib.sha256(each).digest() for each in written))
+
+    def admit(self, secret: bytes) -> bool:
+        """Whether this is one of them; takes the same time whichever it is, and if it is none."""
+        digest = hashlib.sha256(secret).digest()
+        return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419 - all are compared
+
+    def __or__(self, other: Tokens) -> Tokens:
+        return Tokens(self._digests | other._digests)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokens) and self._digests == other._digests
+
+    def __hash__(self) -> int:
+        return hash(self._digests)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def __repr__(self) -> str:
+        return _HIDDEN if self else "none"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Supervisor:
+    """What systemd says of itself to a service with ``Type=notify`` or ``WatchdogSec=`` (sd_notify(3)).
+
+    :param address: of its datagram socket.
+    :param watchdog: seconds within which it wants a sign of life again and again; None where it wants none.
+    """
+
+    address: str
+    watchdog: float | None = None
+
+
+def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
+    """What started this process and wants to be told of it, if anything does."""
+    environ = os.environ if environ is None else environ
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return None
+    micros = environ.get("WATCHDOG_USEC", "")
+    watched = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) and _DIGITS.match(micros) is not None
+    return Supervisor(re.sub(r"\A@", "\0", address), int(micros) / 1e6 if watched and int(micros) else None)
 
 
 def _require(*, that: bool) -> None:
@@ -217,6 +295,57 @@ def _file(value: object) -> str:
     return STDERR if text == "-" or text.lower() == STDERR else str(Path(text).expanduser())
 
 
+def _codings(token: str) -> tuple[str, ...]:
+    return ("utf-8", "latin-1") if all(ord(letter) <= _LAST_LATIN for letter in token) else ("utf-8",)
+
+
+def _tokens(value: object) -> Tokens:
+    if isinstance(value, Tokens):
+        return value
+    _require(that=isinstance(value, str | list | tuple))
+    words: list[object] = [value] if isinstance(value, str) else list(typing.cast("Iterable[object]", value))
+    _require(that=all(isinstance(word, str) for word in words))
+    text = ",".join(map(str, words))
+    tokens = Tokens.of(text)
+    _require(that=bool(tokens) or not text.strip())
+    return tokens
+
+
+def read_tokens(path: Path) -> Tokens:
+    """The tokens in a file.
+
+    :raises OSError: if it cannot be read.
+    :raises ValueError: if there is none in it, or it is no text in UTF-8.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        tokens = Tokens.of(file.read(_LARGEST_TOKEN_FILE))
+    _require(that=bool(tokens))
+    return tokens
+
+
+def _readable(value: object) -> Path:
+    """A file that is there. Of anything else, such as a pipe, nobody knows how long it takes to be read."""
+    _require(that=isinstance(value, str | Path))
+    text = str(value).strip()
+    _require(that=bool(text))
+    try:
+        path = Path(text).expanduser()
+        _require(that=path.is_file())
+        path.open("rb").close()
+    except OSError:
+        raise ValueError from None
+    return path
+
+
+def _token_file(value: object) -> Path:
+    path = _readable(value)
+    try:
+        read_tokens(path)
+    except OSError:
+        raise ValueError from None
+    return path
+
+
 def _own_directory() -> Path | None:
     try:
         return Path(default_state_dir()).expanduser()
@@ -232,9 +361,14 @@ def default_state_dir(platform: str = sys.platform) -> str:
     return str(Path(home if Path(home).is_absolute() else fallback) / "argus_exporter")
 
 
-def _option(parse: Callable[[object], Any], default: object, allowed: str, text: str, shown: str = "") -> Any:
-    """Declare an option: its parser, its default, what is allowed, what it is for, and how the default is shown."""
-    metadata = {"parse": parse, "allowed": allowed, "help": text, "shown": shown or str(default)}
+def _option(
+    parse: Callable[[object], Any], default: object, allowed: str, text: str, shown: str = "", *, secret: bool = False
+) -> Any:
+    """Declare an option: its parser, its default, what is allowed, what it is for, and how the default is shown.
+
+    :param secret: whether its value is never to be shown.
+    """
+    metadata = {"parse": parse, "allowed": allowed, "help": text, "shown": shown or str(default), "secret": secret}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -264,6 +398,59 @@ class Settings:
         "/metrics",
         "a path such as /metrics, of letters, digits and . _ ~ - /",
         "Path of the metrics.",
+    )
+    token: Tokens = _option(  # noqa: RUF009 - a dataclasses.field
+        _tokens,
+        Tokens(),
+        f"printable text, several with commas or line ends between, at most {_LONGEST_TOKEN} characters each",
+        "Secret for the metrics: a bearer token, or the password of basic auth with any user name. Several, with "
+        "commas or line ends between, are all right: so one is replaced by another.",
+        UNSET,
+        secret=True,
+    )
+    token_file: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_token_file),
+        OFF,
+        "the path of a text file with a token in it, or off",
+        "File of such secrets, a line each; read again when it changes.",
+    )
+    tls_cert: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_readable),
+        OFF,
+        "the path of a file that can be read, or off",
+        "Certificate chain (PEM) with which the server speaks TLS, and nothing else; read again when it changes.",
+    )
+    tls_key: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_readable),
+        OFF,
+        "the path of a file that can be read, or off",
+        "Its private key, without a passphrase, where it is not in the same file; read again when it changes.",
+    )
+    tls_client_ca: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_readable),
+        OFF,
+        "the path of a file that can be read, or off",
+        "Authorities (PEM) one of which has to have signed the certificate of whoever wants the metrics.",
+    )
+    live_seconds: float = _option(
+        _seconds(1, 3600),
+        10.0,
+        "seconds from 1 to 3600",
+        "`/livez` says 503 when the event loop has stood still for so long.",
+        "10",
+    )
+    ready_guilds: float = _option(
+        _seconds(0, 1),
+        0.9,
+        "a share from 0 to 1",
+        "`/readyz` says 503 while a smaller share of the guilds is available.",
+    )
+    systemd: bool = _option(
+        _switch,
+        True,  # noqa: FBT003
+        "on or off",
+        "Tell systemd where it asks: ready, and alive while the event loop turns (`Type=notify`, `WatchdogSec=`).",
+        "on",
     )
     bot: str = _option(
         _constant,
@@ -402,7 +589,7 @@ class Settings:
         f"auto, or bytes from {_DATAGRAM[0]} to {_DATAGRAM[1]}",
         "Bytes in a datagram at most; `auto`: 1432, and 8192 where the server is on this machine.",
     )
-    state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field, as all the others
+    state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
         _or_off(_directory),
         AUTO,
         "the path of a directory, or off",
@@ -417,7 +604,8 @@ class Settings:
             try:
                 object.__setattr__(self, field.name, field.metadata["parse"](value))
             except _REFUSALS:
-                msg = f"{variable_of(field.name)}={_shown(value)} is not allowed: {field.metadata['allowed']}"
+                shown = _HIDDEN if field.metadata["secret"] else _shown(value)
+                msg = f"{variable_of(field.name)}={shown} is not allowed: {field.metadata['allowed']}"
                 raise SettingError(msg) from None
 
     @classmethod
@@ -451,5 +639,6 @@ def _shown(value: object) -> str:
         text = repr(value)
     except _REFUSALS:  # an int of more digits than Python writes
         text = f"<{type(value).__name__}>"
+    text = _USER_INFO.sub(f"{_HIDDEN}@", text)
     text = text if text.isprintable() else text.encode("unicode_escape").decode()
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}\N{HORIZONTAL ELLIPSIS}"

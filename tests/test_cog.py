@@ -418,7 +418,7 @@ async def test_a_load_that_is_cancelled_leaves_nothing() -> None:
             before = await rested(bot)
             cog = argus_exporter.ArgusExporter(bot)
             stuck = asyncio.Event()
-            cog.exporter._server.start = stuck.wait  # type: ignore[assignment]
+            cog.exporter._site.start = stuck.wait  # type: ignore[assignment]
             loading = asyncio.create_task(bot.add_cog(cog))
             await until(lambda: cog.exporter._stack)
             loading.cancel()

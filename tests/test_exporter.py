@@ -72,7 +72,7 @@ async def test_a_server_that_cannot_start_is_counted_and_the_collectors_run() ->
         raise OSError("no")
 
     exporter = Exporter(quiet())
-    exporter._server.start = failing  # type: ignore[method-assign]
+    exporter._site.start = failing  # type: ignore[method-assign]
     async with exporter:
         assert value(exporter.instruments, "argus_exporter_collector_errors_total", "exporter") == 1
         assert [type(collector) for collector in exporter._running] == list(PROCESS_COLLECTORS)
@@ -102,9 +102,11 @@ async def test_the_thread_of_the_user_s_registry_ends_with_the_exporter() -> Non
     before = set(threading.enumerate())
     async with Exporter(quiet(user_registry=True)) as exporter:
         await scrape(exporter)
-        (thread,) = set(threading.enumerate()) - before
-    await asyncio.to_thread(thread.join, 5)
-    assert not thread.is_alive()
+        threads = set(threading.enumerate()) - before
+    assert {thread.name for thread in threads} >= {"argus_exporter.pulse", "argus_exporter registry"}
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()
 
 
 async def test_settings_and_single_options_exclude_each_other() -> None:

@@ -20,12 +20,17 @@ from argus_exporter.settings import (
     UNSET,
     SettingError,
     Settings,
+    Supervisor,
+    Tokens,
     default_state_dir,
+    read_tokens,
+    supervisor,
     variable_of,
 )
 from argus_exporter.statsd.encode import FLAVOURS
 from argus_exporter.statsd.transport import Transport
 
+TOKENS = str(Path(__file__).parent / "golden" / "tokens.txt")
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 
 # name, what the environment says, what it means
@@ -45,6 +50,17 @@ ACCEPTED = [
     ("metrics_path", "/metrics/", "/metrics/"),
     ("metrics_path", "/.hidden", "/.hidden"),
     ("metrics_path", "/..a", "/..a"),
+    ("token", " a , b\n\nc,", Tokens.of("a,b,c")),
+    ("token", "pass word", Tokens.of("pass word")),
+    ("token_file", f" {TOKENS} ", Path(TOKENS)),
+    ("token_file", "OFF", None),
+    ("tls_cert", TOKENS, Path(TOKENS)),
+    ("tls_key", TOKENS, Path(TOKENS)),
+    ("tls_client_ca", TOKENS, Path(TOKENS)),
+    ("live_seconds", "1", 1.0),
+    ("ready_guilds", "0", 0.0),
+    ("ready_guilds", "1", 1.0),
+    ("systemd", "off", False),
     ("bot", " Mein Bot é ", "Mein Bot é"),
     ("bot", "x" * 128, "x" * 128),
     ("cluster", "3", "3"),
@@ -117,6 +133,14 @@ REFUSED = {
     ],
     "port": ["-1", "65536", "9191.0", "http", "0x1", "1 2", "9" * 5000, "x" * 98, "tcp:/x"],
     "metrics_path": ["metrics", "/", "/a//b", "/a b", "/{x}", "/a?b", "/..", "/a/./b", "/a/../b", "/é", "/a\nb"],
+    "token": [",", ",\n,", "a\tb", "a\0", "\ud800", "x" * 4097, ",".join(map(str, range(101)))],
+    "token_file": ["/no/such/file", "/", "x" * 5000, "/a\0b", os.devnull, "~no-such-user-anywhere/x", __file__],
+    "tls_cert": ["/no/such/file", "/", "/a\0b", os.devnull],
+    "tls_key": ["/no/such/file"],
+    "tls_client_ca": ["/no/such/file"],
+    "live_seconds": ["0.9", "3601", "off", "nan"],
+    "ready_guilds": ["-0.1", "1.1", "90%", "nan"],
+    "systemd": ["auto"],
     "bot": ["a\nb", "x" * 129, "nul\0", "\ud800", "a\x85b", "a\u2028b"],
     "cluster": ["a\tb", "x" * 129],
     "disable": ["statsd", "exporter", "registry", "gateway;loop", "everything"],
@@ -133,7 +157,7 @@ REFUSED = {
     "session_limit_interval": ["9.9", "86401", "never", "nan"],
     "statsd_url": [
         *("localhost:8125", "tcp://a:8125", "udp://", "udp://:8125", "udp://a:0", "udp://a:65536", "udp://a:x"),
-        *("udp://a/b", "udp://a?b", "udp://a#b", "udp://u@a", "udp://a b", "udp://[::1", "udp://1.2.3"),
+        *("udp://a/b", "udp://a?b", "udp://a#b", "udp://***@a", "udp://a b", "udp://[::1", "udp://1.2.3"),
         *("unixgram://", "unixgram:///", "unixgram://a/b", "unix:///a", "unixgram:///a\0b"),
     ],
     "statsd_flavour": ["datadog", "plain,influx", "-"],
@@ -147,6 +171,14 @@ ALLOWED = {
     "host": "an IP address or a host name, such as 127.0.0.1 or 0.0.0.0",
     "port": "a port from 1 to 65535, 0 for a free one, or off",
     "metrics_path": "a path such as /metrics, of letters, digits and . _ ~ - /",
+    "token": "printable text, several with commas or line ends between, at most 4096 characters each",
+    "token_file": "the path of a text file with a token in it, or off",
+    "tls_cert": "the path of a file that can be read, or off",
+    "tls_key": "the path of a file that can be read, or off",
+    "tls_client_ca": "the path of a file that can be read, or off",
+    "live_seconds": "seconds from 1 to 3600",
+    "ready_guilds": "a share from 0 to 1",
+    "systemd": "on or off",
     "bot": "printable text of at most 128 characters",
     "cluster": "printable text of at most 128 characters",
     "disable": "nouns out of gateway, shards, interactions, commands, rest, cache, tasks, voice, loop, process, "
@@ -174,6 +206,14 @@ WRONG_TYPES = {
     "host": [None, 0, b"127.0.0.1", True],
     "port": [True, b"9191", 80.5, [80], 10**5000, -(10**5000)],
     "metrics_path": [None, b"/metrics", 1],
+    "token": [None, 5, b"a", True, [5], {"a": "b"}],
+    "token_file": [5, True, b"/tmp", [], ""],
+    "tls_cert": [5, True, ""],
+    "tls_key": [5],
+    "tls_client_ca": [5],
+    "live_seconds": [None, True],
+    "ready_guilds": [None, True, float("nan")],
+    "systemd": [None],
     "bot": [None, b"bot", True, ["bot"], 10**5000],
     "cluster": [None, False],
     "disable": [None, 5, b"loop", [b"loop"], ["loop", None]],
@@ -208,6 +248,14 @@ def test_the_defaults_open_nothing_to_the_network() -> None:
         host="127.0.0.1",
         port=9191,
         metrics_path="/metrics",
+        token=Tokens(),
+        token_file=None,
+        tls_cert=None,
+        tls_key=None,
+        tls_client_ca=None,
+        live_seconds=10.0,
+        ready_guilds=0.9,
+        systemd=True,
         bot="",
         cluster="",
         disable=frozenset(),
@@ -248,6 +296,7 @@ def test_a_setting_is_read_from_the_environment_and_from_the_argument(name: str,
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in REFUSED.items() for text in texts])
 def test_a_wrong_value_is_refused_in_one_line_that_names_all(name: str, text: str) -> None:
     shown = repr(text) if len(repr(text)) <= 100 else f"{repr(text)[:100]}…"
+    shown = "***" if name == "token" else shown
     with pytest.raises(SettingError, match=refusal(name, shown)):
         Settings(**{name: text})  # type: ignore[arg-type]
     if text:
@@ -269,6 +318,12 @@ def test_an_argument_of_a_wrong_type_is_refused_in_the_same_words(name: str) -> 
     [
         ("port", None, None),
         ("port", 8080, 8080),
+        ("token", "", Tokens()),
+        ("token", ("a", "b"), Tokens.of("a,b")),
+        ("token", ["a"], Tokens.of("a")),
+        ("token_file", None, None),
+        ("token_file", Path(TOKENS), Path(TOKENS)),
+        ("tls_cert", None, None),
         ("cluster", 3, "3"),
         ("disable", ["loop"], frozenset({"loop"})),
         ("disable", (), frozenset()),
@@ -321,7 +376,9 @@ def test_an_unknown_argument_is_named() -> None:
 
 
 def test_settings_that_were_parsed_are_taken_again_unchanged() -> None:
-    chosen = Settings(port="off", disable="loop", session_limit_interval="off", state_dir="off", host="[::1]")  # type: ignore[arg-type]
+    chosen = Settings(
+        port="off", disable="loop", session_limit_interval="off", state_dir="off", host="[::1]", token="a"
+    )  # type: ignore[arg-type]
     assert dataclasses.replace(chosen) == chosen
     assert dataclasses.replace(Settings()) == Settings()
 
@@ -390,6 +447,80 @@ def test_a_value_whose_repr_has_several_lines_still_makes_one() -> None:
 def test_a_value_too_long_to_be_written_is_named_by_its_type() -> None:
     with pytest.raises(SettingError, match=r"\AARGUS_PORT=<int> is not allowed"):
         Settings(port=10**5000)
+
+
+# ------------------------------------------------------------------------------------------------ secrets
+
+
+def test_a_token_is_shown_nowhere() -> None:
+    chosen = Settings(token="s3cret-eins,s3cret-zwei", token_file=TOKENS)  # type: ignore[arg-type]
+    shown = repr([chosen, chosen.token, dataclasses.asdict(chosen)]) + str(chosen.token) + f"{chosen}"
+    assert "token=***" in shown
+    assert "s3cret" not in shown
+    assert "digest" not in shown
+    assert repr(Tokens()) == "none"
+    with pytest.raises(SettingError) as refused:
+        Settings.load({"ARGUS_TOKEN": "s3cret\0"})
+    assert "s3cret" not in str(refused.value)
+    assert refused.value.__context__ is None or "s3cret" not in str(refused.value.__context__)
+
+
+def test_a_password_in_an_address_that_is_refused_is_not_shown() -> None:
+    with pytest.raises(SettingError, match=r"\AARGUS_STATSD_URL='udp://\*\*\*@a:1' is not allowed"):
+        Settings(statsd_url="udp://me:s3cret@a:1")
+
+
+def test_any_token_opens_and_nothing_else_does() -> None:
+    tokens = Tokens.of("one, two words ,drei\r\nschlüssel,ключ")
+    for secret in ("one", "two words", "drei", "schlüssel", "ключ"):
+        assert tokens.admit(secret.encode())
+    assert tokens.admit("schlüssel".encode("latin-1"))
+    for wrong in (b"", b"on", b"one ", b"ONE", b"one,two words", b"\xff", "ключ".encode("koi8-r")):
+        assert not tokens.admit(wrong)
+    assert not Tokens().admit(b"")
+    assert (Tokens.of("a") | Tokens.of("b")) == Tokens.of("b,a")
+
+
+def test_a_file_of_tokens_is_read_or_refused(tmp_path: Path) -> None:
+    assert read_tokens(Path(TOKENS)) == Tokens.of("first-token,zweites-tökeñ")
+    file = tmp_path / "tokens"
+    for content in (b"", b" \n,\n", b"\xff\xfe", b"a\0"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^"):
+            read_tokens(file)
+        with pytest.raises(SettingError, match="ARGUS_TOKEN_FILE="):
+            Settings(token_file=file)
+    file.write_bytes(b"\xef\xbb\xbfa\r\n")
+    assert read_tokens(file) == Tokens.of("a")
+
+
+# ------------------------------------------------------------------------------------------------ systemd
+
+
+@pytest.mark.parametrize(
+    ("environ", "meaning"),
+    [
+        ({}, None),
+        ({"NOTIFY_SOCKET": "vsock:2:1"}, None),
+        ({"NOTIFY_SOCKET": "/run/n"}, Supervisor("/run/n")),
+        ({"NOTIFY_SOCKET": "@n@m"}, Supervisor("\0n@m")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "1500000"}, Supervisor("/n", 1.5)),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "5", "WATCHDOG_PID": str(os.getpid())}, Supervisor("/n", 5e-6)),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}, Supervisor("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "0"}, Supervisor("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "-5"}, Supervisor("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "٣"}, Supervisor("/n")),
+    ],
+)
+def test_systemd_says_where_it_listens_and_how_often_it_wants_to_hear(
+    environ: dict[str, str], meaning: Supervisor | None
+) -> None:
+    assert supervisor(environ) == meaning
+
+
+def test_systemd_is_looked_for_in_the_real_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/n")
+    assert supervisor() is not None
 
 
 # ------------------------------------------------------------------------------------------------ StatsD
@@ -508,7 +639,9 @@ def test_settings_are_given_by_name_and_do_not_change() -> None:
 def test_the_defaults_are_shown_as_they_would_be_set() -> None:
     shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(Settings)}
     told = {name: text for name, text in shown.items() if text not in {UNSET, "the user's state directory"}}
-    assert sorted(set(NAMES) - set(told)) == ["bot", "cluster", "disable", "outcomes", "state_dir", "statsd_prefix"]
+    assert sorted(set(NAMES) - set(told)) == [
+        *("bot", "cluster", "disable", "outcomes", "state_dir", "statsd_prefix", "token")
+    ]
     assert Settings.load({variable_of(name): text for name, text in told.items()}) == Settings()
 
 

@@ -7,7 +7,7 @@ import typing
 import zlib
 from typing import Final
 
-from argus_exporter.catalogue import RENDER_SECONDS, SCRAPES_TOTAL
+from argus_exporter.catalogue import RENDER_SECONDS, REQUESTS_REFUSED_TOTAL, SCRAPES_TOTAL
 from argus_exporter.exposition.encode import Encoder, end_of
 from argus_exporter.exposition.negotiate import OPENMETRICS, TEXT, wants_gzip, wants_openmetrics
 from argus_exporter.exposition.registry import UserRegistry
@@ -59,6 +59,7 @@ class Page:
         self._admitted = 0
         self._render_seconds: Final = instruments.gauge(RENDER_SECONDS).labels()
         self._scrapes: Final = instruments.counter(SCRAPES_TOTAL).labels()
+        self._refused: Final = instruments.counter(REQUESTS_REFUSED_TOTAL).labels("busy")
 
     async def handler(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve the page: a handler for any aiohttp application or server.
@@ -67,6 +68,7 @@ class Page:
         requests at once, 500 where something of ours fails.
         """
         if self._admitted >= ADMITTED:
+            self._refused.value += 1
             reply = Reply.text(f"503: {ADMITTED} scrapes at once already", status=503, headers={"Retry-After": "5"})
             await reply.send(request)
             return reply

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
+import ipaddress
 import logging
 import typing
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from argus_exporter.exposition.reply import METHODS, Reply
+from argus_exporter.exposition.tls import Handshake
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Awaitable
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from argus_exporter.exposition.files import Watched
 
 Handler = typing.Callable[[web.BaseRequest], "Awaitable[web.StreamResponse]"]
 
@@ -32,7 +38,17 @@ GRACE_SECONDS: Final = 0.5
 CONNECTIONS: Final = 128
 """Connections at once. One more takes the place of one that asks nothing."""
 
+HANDSHAKES: Final = 64
+"""TLS handshakes at once. One more takes the place of the oldest."""
+
+ASK_SECONDS: Final = 10.0
+"""How long a client may take for a request, or for the first one after it has connected."""
+
+ASK_BYTES: Final = 256 * 1024
+"""How much it may send for one, with what it sends while it is answered."""
+
 _KEEP_ALIVE: Final = 300
+_LONGEST_LINE: Final = 8190
 _LINGER: Final = 1
 _ROUNDS: Final = 5
 """Of the loop, until asyncio has let go of a connection: it is accepted, made, aborted and lost in a round each."""
@@ -75,12 +91,30 @@ class Server:
 
     Where the address cannot be had (in use, not there, not allowed, a host name that is not found), that is logged
     once, and tried again every :data:`RETRY_SECONDS` until it can.
+
+    :param probes: handlers of other paths.
+    :param certificates: for TLS; without them it is plain HTTP.
+    :param guarded: whether ``metrics`` lets in only some: if not, and if others than this machine reach the address,
+        that is said in the log.
+    :param refused: is told why a request was not served.
     """
 
-    def __init__(self, settings: Address, metrics: Handler) -> None:
+    def __init__(
+        self,
+        settings: Address,
+        metrics: Handler,
+        *,
+        probes: Mapping[str, Handler] = MappingProxyType({}),
+        certificates: Watched[ssl.SSLContext] | None = None,
+        guarded: bool = False,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._settings: Final = settings
-        self._routes: Final[dict[str, Handler]] = {"/": self._index, settings.metrics_path: metrics}
-        self._busy: Final[set[object]] = set()
+        self._routes: Final[dict[str, Handler]] = {"/": self._index, **probes, settings.metrics_path: metrics}
+        self._certificates: Final = certificates
+        self._guarded: Final = guarded
+        self._refused: Final = refused
+        self._handshakes: Final[dict[Handshake, None]] = {}
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -88,17 +122,19 @@ class Server:
     @property
     def port(self) -> int | None:
         """The port that is bound; None while there is none."""
-        sockets = self._listener.sockets if self._listener is not None else ()
+        sockets = self.sockets
         return sockets[0].getsockname()[1] if sockets else None
+
+    @property
+    def sockets(self) -> Sequence[Listening]:
+        """Those that listen."""
+        return self._listener.sockets if self._listener is not None else ()
 
     async def start(self) -> None:
         """Listen, or begin to try. A second start does nothing."""
         if self._settings.port is None or self._opening is not None:
             return
-        options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
-        self._http = web.Server(
-            self._handle, request_factory=_request, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE, **options
-        )
+        self._http = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
         tried = asyncio.Event()
         self._opening = asyncio.create_task(self._open(self._settings.port, tried), name="argus_exporter: listen")
         with contextlib.suppress(TimeoutError):
@@ -114,6 +150,8 @@ class Server:
         if self._listener is not None:
             await _stop_listening(self._listener)
             self._listener = None
+        for handshake in list(self._handshakes):
+            handshake.abort()
         http, self._http = self._http, None
         if http is not None:
             await _hang_up(http)
@@ -133,7 +171,10 @@ class Server:
             tried.set()
             await asyncio.sleep(RETRY_SECONDS)
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        _log.info("metrics at http://%s:%s%s", host, self.port, self._settings.metrics_path)
+        scheme = "http" if self._certificates is None else "https"
+        _log.info("metrics at %s://%s:%s%s", scheme, host, self.port, self._settings.metrics_path)
+        if not self._guarded and not all(map(_is_loopback, self.sockets)):
+            _log.warning("%s:%s: whoever reaches it may read the metrics, for no token is set", host, self.port)
         tried.set()
 
     async def _listen(self, port: int) -> None:
@@ -158,26 +199,42 @@ class Server:
         return await loop.create_server(self._connection, self._settings.host, port, start_serving=False)
 
     def _connection(self) -> asyncio.Protocol:
-        """The protocol of a new connection. In a full house the oldest that asks nothing has to go."""
+        """The protocol of a new connection."""
+        if self._certificates is None:
+            return self._plain()
+        if len(self._handshakes) >= HANDSHAKES:
+            next(iter(self._handshakes)).abort()
+        handshake = Handshake(self._certificates, self._plain, self._shaken)
+        self._handshakes[handshake] = None
+        return handshake
+
+    def _shaken(self, handshake: Handshake, well: bool) -> None:  # noqa: FBT001
+        self._handshakes.pop(handshake, None)
+        if not well:
+            self._refused("handshake")
+
+    def _plain(self) -> asyncio.Protocol:
+        """A connection that speaks HTTP. In a full house the oldest that asks nothing has to go."""
         if self._http is None:  # closed, and accepted right before
             return _Refused()
-        transports = {each: each.transport for each in self._http.connections if each.transport is not None}
-        if len(transports) >= CONNECTIONS:
-            idle = next((transport for each, transport in transports.items() if each not in self._busy), None)
-            if idle is None:
+        there = [each for each in self._http.connections if each.transport is not None]
+        if len(there) >= CONNECTIONS:
+            self._refused("full")
+            idle = next((each for each in there if isinstance(each, _Connection) and not each.busy), None)
+            if idle is None or idle.transport is None:
                 return _Refused()
-            idle.abort()
-        return self._http()
+            idle.transport.abort()
+        return _Connection(self._http, self._refused)
 
     # ------------------------------------------------------------------------------------- answering
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        protocol = request.protocol
-        self._busy.add(protocol)
+        connection = typing.cast("_Connection", request.protocol)
+        connection.begin()
         try:
             return await self._route(request)
         finally:
-            self._busy.discard(protocol)
+            connection.end()
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._routes.get(request.path)
@@ -193,6 +250,94 @@ class Server:
         reply = Reply([page.encode()], headers={"Content-Type": "text/html; charset=utf-8"})
         await reply.send(request)
         return reply
+
+
+class Listening(typing.Protocol):
+    """What is needed of a socket that listens; uvloop's are none of Python's own."""
+
+    @property
+    def family(self) -> int:
+        """Of its address."""
+        ...
+
+    @property
+    def type(self) -> int:
+        """A stream."""
+        ...
+
+    def fileno(self) -> int:
+        """Its number."""
+        ...
+
+    def getsockname(self) -> Any:
+        """Its address."""
+        ...
+
+
+def _is_loopback(listening: Listening) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's, with an end to its patience: it waits for a request, or for the rest of one, as long as it takes.
+
+    :ivar busy: whether a request is being answered.
+    """
+
+    def __init__(self, manager: web.Server, refused: Callable[[str], None]) -> None:
+        options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=_KEEP_ALIVE,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            **options,
+        )
+        self.busy = False
+        self._refused = refused
+        self._received = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > ASK_BYTES:
+            self._cut("large")
+            return
+        if self._timer is None and not self.busy:
+            self._wait()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def begin(self) -> None:
+        """A request is there."""
+        self.busy = True
+        self._wait_no_more()
+
+    def end(self) -> None:
+        """It is answered."""
+        self.busy = False
+        self._received = 0
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(ASK_SECONDS, self._cut, "slow")
+
+    def _wait_no_more(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _cut(self, reason: str) -> None:
+        if self.transport is not None:
+            self._refused(reason)
+            self.transport.abort()
 
 
 class _Request(web.BaseRequest):
@@ -224,8 +369,10 @@ class _Quiet(_Adapter):
     """aiohttp logs the garbage of any port scanner as an error, with a traceback; here that is for debugging only."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        level = logging.DEBUG if isinstance(exc_info, HttpProcessingError) else logging.ERROR
-        self.log(level, msg, *args, exc_info=exc_info, **kwargs)
+        if isinstance(exc_info, HttpProcessingError):  # its text may have a header in it that is a secret
+            self.debug("what came is no request: %s", type(exc_info).__name__)
+        else:
+            self.error(msg, *args, exc_info=exc_info, **kwargs)
 
 
 async def _stop_listening(listener: asyncio.Server) -> None:
