@@ -15,13 +15,13 @@ import pytest_asyncio
 from grafana.preview.board import Panel, View, boards
 from grafana.preview.fleet import Fleet, Options
 from grafana.preview.graphite import Graphite
-from grafana.preview.prometheus import resolve, variable_values
+from grafana.preview.prometheus import Refused, resolve, variable_values
 from tests.integration import daemons
 from tests.integration.programs import program
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
-WATCHED = 30.0
+WATCHED = 20.0
 TAGGED = 60.0
 """Seconds that carbon may take until a series that it stores can be found by its tags."""
 FLEETS = {"fleet": Options(shards=4, clusters=2, trouble=1.5), "single": Options(guilds=8, rate=30, uses=4)}
@@ -72,12 +72,25 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dic
 @pytest.mark.parametrize("panel", PANELS, ids=[panel.title for panel in PANELS])
 async def test_a_panel_shows_something(watched: dict[str, Watched], world: str, panel: Panel) -> None:
     fine = world == "single" and panel.title in GOOD_NEWS
+    assert fine or await silent_at_last(watched[world], panel) == []
+
+
+async def silent_at_last(one: Watched, panel: Panel) -> list[str]:
+    """The targets of a panel that find nothing however long one waits."""
     deadline = time.monotonic() + TAGGED
-    while (silent := await watched[world].silent(panel)) and not fine and time.monotonic() < deadline:
+    while True:
+        try:
+            silent = await one.silent(panel)
+        except Refused:  # its database is locked while it writes down tags
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if not silent or time.monotonic() > deadline:
+                return silent
         await asyncio.sleep(1)
-    assert fine or silent == []
 
 
+@pytest.mark.flaky(reruns=2, reruns_delay=5, only_rerun=["Refused"])
 async def test_variables_know_the_bots_and_their_clusters(watched: dict[str, Watched]) -> None:
     fleet, single = watched["fleet"], watched["single"]
     by_name = {raw["name"]: raw for raw in BOARD.variables}
