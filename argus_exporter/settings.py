@@ -33,6 +33,9 @@ AUTO: Final = "auto"
 UNSET: Final = "\N{EN DASH}"
 """How a default that is nothing is shown."""
 
+HIDDEN: Final = "***"
+"""How a secret is shown."""
+
 STATSD_FLAVOURS: Final = ("plain", "graphite", "dogstatsd", "influx")
 """The ways to write labels in StatsD: :mod:`argus_exporter.statsd.encode`."""
 
@@ -62,7 +65,6 @@ _LONGEST_TOKEN: Final = 4096
 _MOST_TOKENS: Final = 100
 _LARGEST_TOKEN_FILE: Final = 1024 * 1024
 _USER_INFO: Final = re.compile(r"(?<=//)[^/\s]*@")
-_HIDDEN: Final = "***"
 _STATE_HOMES: Final = {
     "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     "darwin": ("XDG_STATE_HOME", "~/Library/Application Support"),
@@ -122,7 +124,7 @@ class Tokens:
         return bool(self._digests)
 
     def __repr__(self) -> str:
-        return _HIDDEN if self else "none"
+        return HIDDEN if self else "none"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -477,7 +479,7 @@ class Settings:
         _switch,
         True,  # noqa: FBT003
         "on or off",
-        "Serve what the bot itself has on `prometheus_client.REGISTRY` on the same page.",
+        "Serve what the bot itself has on `prometheus_client.REGISTRY` on the same page, and push it.",
         "on",
     )
     short_circuit: bool = _option(
@@ -587,7 +589,7 @@ class Settings:
         _auto_or(_count(_DATAGRAM[1], _DATAGRAM[0])),
         AUTO,
         f"auto, or bytes from {_DATAGRAM[0]} to {_DATAGRAM[1]}",
-        "Bytes in a datagram at most; `auto`: 1432, and 8192 where the server is on this machine.",
+        "Bytes in a datagram at most; `auto`: 1432, and 8192 (in plain 4096) where the server is on this machine.",
     )
     state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
         _or_off(_directory),
@@ -604,7 +606,7 @@ class Settings:
             try:
                 object.__setattr__(self, field.name, field.metadata["parse"](value))
             except _REFUSALS:
-                shown = _HIDDEN if field.metadata["secret"] else _shown(value)
+                shown = HIDDEN if field.metadata["secret"] else _shown(value)
                 msg = f"{variable_of(field.name)}={shown} is not allowed: {field.metadata['allowed']}"
                 raise SettingError(msg) from None
 
@@ -639,6 +641,6 @@ def _shown(value: object) -> str:
         text = repr(value)
     except _REFUSALS:  # an int of more digits than Python writes
         text = f"<{type(value).__name__}>"
-    text = _USER_INFO.sub(f"{_HIDDEN}@", text)
+    text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = text if text.isprintable() else text.encode("unicode_escape").decode()
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
