@@ -417,9 +417,15 @@ class AsyncStatsClient(_Methods):
     # ------------------------------------------------------------------------------------- in an exporter
 
     def fold(self) -> None:
-        """Bring what was told into the cells of the page, on the thread that owns them. Never raises."""
+        """Bring what was told into the cells of the page, on the thread that owns them if one does. Never raises."""
         if self._exporter is not None and self._exporter.ledger.is_mine():
             self._adopt()
+            self._show()
+        else:
+            with self._lock:  # while nobody owns the cells
+                self._show()
+
+    def _show(self) -> None:
         turn = time.monotonic() >= self._turn
         if turn:  # nobody has flushed for so long
             self._turn = time.monotonic() + self._interval

@@ -778,6 +778,19 @@ async def test_who_does_not_own_the_cells_takes_nothing_over(exporter: Exporter)
     assert value(exporter.instruments, "x") == 2
 
 
+def test_while_nobody_owns_the_cells_whoever_brings_them_up_to_date_has_the_lock() -> None:
+    exporter = Exporter(quiet())
+    exporter.stats.timing("x", 1000)
+    thread = threading.Thread(target=exporter.stats.fold)
+    with exporter.ledger.lock:
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+    thread.join()
+    cell: Any = exporter.instruments.families["x_seconds"].cells[()]
+    assert sum(cell.counts) == 1
+
+
 async def test_the_bot_that_opens_and_closes_it_as_it_did_before_changes_nothing(exporter: Exporter) -> None:
     tasks = asyncio.all_tasks()
     await exporter.stats.create_socket()
