@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from examples.demo.children import Ended
 from grafana.preview.board import View, boards
 from grafana.preview.draw import look, picture
 from grafana.preview.fleet import Fleet, Options
@@ -31,12 +32,11 @@ _SEEN: Final = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw what is asked for; the exit code is 0, or 1 where there is no Prometheus."""
-    logging.disable(logging.WARNING)
+    """Draw what is asked for; the exit code is 0, or 1 where there is no Prometheus, or no fleet."""
     try:
         asyncio.run(_draw(_parser().parse_args(argv)))
-    except FileNotFoundError as problem:
-        print(problem, file=sys.stderr)
+    except (FileNotFoundError, Ended, TimeoutError) as problem:
+        print(str(problem) or "the fleet did not start in time", file=sys.stderr)
         return 1
     return 0
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--prometheus", metavar="URL", help="draw what this one knows, instead of a simulated fleet")
     add("--scrape", type=float, default=2.0, help="seconds between two scrapes (default: %(default)s)")
     add("--unfold", action="store_true", help="open collapsed rows")
+    add("--rows", type=int, default=1000, help="rows of the grid to draw at most, of 38 pixels each (default: all)")
     add("--var", action="append", default=[], metavar="NAME=VALUE", help="set a variable of the boards")
     add("--out", type=Path, default=PICTURES, help="where the pictures go (default: %(default)s)")
     return parser
@@ -72,9 +73,8 @@ async def _draw(given: argparse.Namespace) -> None:
             name = board.uid.removeprefix("argus-exporter-")
             if board.datasource == "prometheus" and (not given.boards or name in given.boards):
                 seen = await resolve(board, server, view, values)
-                picture(board, await look(board, server, seen, unfold=given.unfold), seen).save(
-                    given.out / f"{name}.png"
-                )
+                shown = await look(board, server, seen, unfold=given.unfold, rows=given.rows)
+                picture(board, shown, seen).save(given.out / f"{name}.png")
                 print(given.out / f"{name}.png", flush=True)
 
 
@@ -106,4 +106,5 @@ def _clusters(shards: int) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # what goes wrong in the fleet is meant to
     sys.exit(main())

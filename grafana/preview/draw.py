@@ -106,10 +106,10 @@ def _name(legend: str, series: Series) -> str:
 # ------------------------------------------------------------------------------------- the board
 
 
-async def look(board: Board, server: Server, view: View, *, unfold: bool = False) -> list[Shown]:
-    """Ask everything that a board asks; a row that is collapsed stays so unless it is unfolded."""
+async def look(board: Board, server: Server, view: View, *, unfold: bool = False, rows: int = 1000) -> list[Shown]:
+    """Ask all that a board asks in its first rows of the grid; what is folded stays so unless it is unfolded."""
     placed = repeated(_laid_out(board, unfold=unfold), view)
-    return [await _looked(panel, server, view.within(panel)) for panel in placed]
+    return [await _looked(panel, server, view.within(panel)) for panel in placed if panel.y + panel.h <= rows]
 
 
 def _laid_out(board: Board, *, unfold: bool) -> list[Panel]:

@@ -64,12 +64,11 @@ class Options:
 class Fleet:
     """One that runs, for as long as the context.
 
-    :ivar server: the Prometheus that scrapes it.
-    :ivar began: when all shards were up, in epoch seconds.
+    :ivar server: the Prometheus that scrapes it, at `url`.
     """
 
     server: Prometheus
-    began: float
+    url: str
     sim: Simulator
 
     def __init__(self, options: Options) -> None:
@@ -102,13 +101,12 @@ class Fleet:
         self._children = await enter(Children())
         self._sink = await self._listen()
         targets = [await self._start_bot(folder, *one) for one in self._processes()]
-        url = await self._start_prometheus(folder, targets)
+        self.url = await self._start_prometheus(folder, targets)
         await self.sim.wait_for_shards(options.shards, _STARTING)
-        self.server = Prometheus(url, http)
+        self.server = Prometheus(self.url, http)
         await self._seen(f"count(discord_shard_status == 3) == {options.shards}")
         await self.sim.start_traffic(options.rate)
         await enter(_meanwhile([self._people(), *([self._go_wrong()] if options.trouble else [])]))
-        self.began = time.time()
 
     def _processes(self) -> list[tuple[int, list[int] | None]]:
         """Number and shards of each process; a plain bot has none to choose."""

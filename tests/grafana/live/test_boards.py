@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -19,6 +21,7 @@ from tests.integration.programs import program
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
+ROOT = Path(__file__).parents[3]
 WATCHED = 60.0
 """Seconds that the bots are scraped before anything is asked."""
 
@@ -134,6 +137,19 @@ async def test_no_words_in_the_box_for_a_guild_break_a_panel(
         for target in panel.targets:
             if "guild_id" in target.expr:
                 await one.fleet.server.ask(target, view.within(panel))
+
+
+async def test_the_preview_draws_what_a_prometheus_knows(watched: dict[str, Watched], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    asked = ("overview", "shards", "--prometheus", watched["fleet"].fleet.url, "--minutes", "1", "--var", "job=bot")
+    command = (sys.executable, "-m", "grafana.preview", *asked, "--out", str(tmp_path / "pictures"))
+    running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    said, _ = await running.communicate()
+    found = sorted((tmp_path / "pictures").iterdir())
+    assert running.returncode == 0
+    assert said.decode().split() == [str(path) for path in found]
+    assert [path.name for path in found] == ["overview.png", "shards.png"]
+    assert [path for path in found if not 20_000 < path.stat().st_size < 200_000] == []
 
 
 async def test_what_may_be_empty_exists_and_tells_the_viewer_so() -> None:

@@ -116,6 +116,14 @@ async def test_a_folded_row_is_a_line_until_it_is_unfolded() -> None:
     assert [one.panel.y for one in unfolded[1]] == [0, 1, 5]
 
 
+async def test_only_the_first_rows_are_drawn_where_that_is_wished() -> None:
+    board = BOARDS["argus-exporter-overview"]
+    whole, part = [await look(board, Nothing(), view_of(board), rows=rows) for rows in (1000, 9)]
+    assert 0 < len(part) < len(whole)
+    assert max(one.panel.y + one.panel.h for one in part) == 9
+    assert picture(board, part, view_of(board)).height < picture(board, whole, view_of(board)).height
+
+
 async def test_a_state_has_its_text_and_its_colour() -> None:
     raw = next(panel for panel in BOARDS["argus-exporter-shards"].panels() if panel.title.startswith("Cluster")).raw
     board = Board(BOARDS["argus-exporter-shards"].raw | {"panels": [raw]})
