@@ -14,8 +14,10 @@ the order in which README.md lists them. Plain folds their values alone into the
 leave empty ones out, as Prometheus does. What the bot has on ``prometheus_client.REGISTRY`` gets the constant labels
 too, which Prometheus would give it with its target.
 
-**Counters** go out as ``|c`` with what was added since the last flush, **gauges** as ``|g``. A negative gauge is set to
-0 first, in the same datagram, because StatsD takes a sign for a change.
+**Counters** go out as ``|c`` with what was added since the last flush, a new one at 0 too, **gauges** as ``|g`` with
+what they are. What stays the same goes out once in ``ARGUS_STATSD_REFRESH`` (60 s), a counter as ``0|c``, so that a
+server which began anew has all series again. A negative gauge is set to 0 first, in the same datagram, because StatsD
+takes a sign for a change.
 
 **Histograms** in dogstatsd and influx are the counters that a scrape has: ``<name>_bucket`` with the label ``le``
 (cumulative), ``<name>_count`` and ``<name>_sum``. In plain and graphite, which could not use them:
