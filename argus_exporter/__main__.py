@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from argus_exporter import catalogue
 from argus_exporter.catalogue import METRICS, Histogram, Label, Metric
-from argus_exporter.settings import UNSET, SettingError, Settings, variable_of
+from argus_exporter.exposition.tls import certificates
+from argus_exporter.settings import HIDDEN, UNSET, SettingError, Settings, variable_of
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _setting_as_data(field: dataclasses.Field[Any]) -> dict[str, str | None]:
     variable = variable_of(field.name)
     default, meaning, allowed = (field.metadata[key] for key in ("shown", "help", "allowed"))
     value = os.environ.get(variable, "").strip() or None
+    value = HIDDEN if value and field.metadata["secret"] else value
     data = {"variable": variable, "argument": field.name, "default": default, "value": value, "help": meaning}
     return {**data, "allowed": allowed, "error": _error_of(field.name)}
 
@@ -125,11 +127,21 @@ def check(options: argparse.Namespace) -> int:
 
 def _check_settings() -> bool:
     errors = [error for field in dataclasses.fields(Settings) if (error := _error_of(field.name))]
+    errors += [] if errors else _errors_between()
     for line in (*errors, *_unknown_variables()):
         _print(line)
     if not errors:
         _print("settings: every ARGUS_ variable that is known has a value that is allowed")
     return not errors
+
+
+def _errors_between() -> list[str]:
+    """Say what is wrong with settings that are right one by one: files that do not belong together."""
+    try:
+        certificates(Settings.load())
+    except SettingError as error:
+        return [str(error)]
+    return []
 
 
 def _unknown_variables() -> Iterator[str]:

@@ -100,9 +100,13 @@ async def test_stats_are_there_though_statsd_is_off_and_they_are_on_the_page() -
 
 async def test_the_thread_of_the_user_s_registry_ends_with_the_exporter() -> None:
     before = set(threading.enumerate())
-    async with Exporter(quiet(user_registry=True)) as exporter:
-        await scrape(exporter)
-        threads = set(threading.enumerate()) - before
+    own = prometheus_client.Counter("own_of_this_test", "Theirs.")
+    try:
+        async with Exporter(quiet(user_registry=True)) as exporter:
+            await scrape(exporter)
+            threads = set(threading.enumerate()) - before
+    finally:
+        prometheus_client.REGISTRY.unregister(own)
     assert {thread.name for thread in threads} >= {"argus_exporter.pulse", "argus_exporter registry"}
     for thread in threads:
         await asyncio.to_thread(thread.join, 5)

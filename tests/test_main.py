@@ -156,7 +156,25 @@ def test_the_settings_are_printed_as_json(capsys: pytest.CaptureFixture[str], mo
     assert by_name["ARGUS_BOT"]["value"] is None
 
 
+def test_a_secret_is_not_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for token in ("s3cret", "s3cret\x01"):
+        monkeypatch.setenv("ARGUS_TOKEN", token)
+        for command in (["settings"], ["settings", "--json"], ["check"]):
+            main(command)
+            out = said(capsys)
+            assert "s3cret" not in out
+            assert "***" in out or (command == ["check"] and token == "s3cret")
+
+
 # ------------------------------------------------------------------------------------------------ check: settings
+
+
+def test_settings_that_are_right_one_by_one_and_not_together_fail_the_check(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARGUS_TLS_KEY", __file__)
+    assert main(["check"]) == 1
+    assert said(capsys) == f"ARGUS_TLS_KEY={__file__!r} is not allowed: ARGUS_TLS_CERT is not set\n"
 
 
 def test_settings_that_are_allowed_pass_the_check(
