@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import dataclasses
 import getpass
 import os
 import re
 import shutil
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +41,7 @@ async def daemon(
             while not await ready():
                 assert process.returncode is None, _said(log)
                 await asyncio.sleep(0.05)
-        yield
+        yield process
     finally:
         await _end(process)
 
@@ -95,11 +97,22 @@ class Statsd:
 
     port: int
     management: int
+    process: asyncio.subprocess.Process | None = None
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it do nothing for a while."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     async def ask(self, command: str) -> str:
         """What its management port answers to ``stats``, ``counters``, ``gauges``; "" while it is away."""
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.management)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.management, limit=1 << 24)
         except OSError:
             return ""
         writer.write(f"{command}\n".encode())
@@ -132,8 +145,8 @@ async def statsd(
         "GRAPHITE_PORT": str(graphite_port or free_port()),
     }
     command = ("statsd", str(PUSH / "statsd.js"))
-    async with daemon(folder / "statsd.log", lambda: server.ask("stats"), *command, **environ):
-        yield server
+    async with daemon(folder / "statsd.log", lambda: server.ask("stats"), *command, **environ) as process:
+        yield dataclasses.replace(server, process=process)
 
 
 # ------------------------------------------------------------------------------------------------- Graphite

@@ -118,3 +118,27 @@ async def test_a_server_that_is_restarted_has_the_gauges_again(tmp_path: Path, n
         for _ in range(2):
             async with daemons.statsd(tmp_path, port=port) as server:
                 await stocked(server)
+
+
+async def test_what_a_server_had_no_room_for_is_what_its_count_of_datagrams_lacks(tmp_path: Path, names: Names) -> None:
+    async with daemons.statsd(tmp_path) as server:
+        names.answer = at("127.0.0.1", server.port)
+
+        async def lost() -> float:
+            read = (await server.values("counters"))["statsd.packets_received"]
+            return (exporter.said("datagrams_total") or 0) - read
+
+        async with Pushing(server.port) as exporter:
+            many = exporter.counter("shop_sales_total", "Sales.", {"item": 5000})
+            await received(server, 0)
+            await eventually(lost, 0)
+            with server.stopped():
+                begun = exporter.said("bytes_total") or 0
+                while (exporter.said("bytes_total") or 0) < begun + 2_000_000:  # more than any socket's usual buffer
+                    for number in range(5000):
+                        many.labels(str(number)).inc()
+                    await asyncio.sleep(0.05)
+            exporter.things.inc(5)
+            await received(server, 5)
+            assert exporter.said("errors_total") == 0
+        assert await lost() > 10
