@@ -7,6 +7,7 @@ import asyncio
 import functools
 import itertools
 import logging
+import math
 import sys
 import threading
 import time
@@ -111,7 +112,7 @@ def _number(stat: object, value: object) -> float:
             raise TypeError  # noqa: TRY301
         number = +value if isinstance(value, int) else float(typing.cast("float", value))
     except OverflowError:
-        number = float("inf")
+        number = math.inf
     except Exception:  # noqa: BLE001 - whatever a type of the user's raises
         msg = f"stat {stat!r:.100}: takes a number, not {type(value).__name__}"
         raise TypeError(msg) from None
@@ -263,7 +264,16 @@ class _Speech(NamedTuple):
 
     flavour: Flavour
     prefix: str
-    wants: Wants
+
+
+def _url(host: str, port: int) -> str:
+    return f"udp://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _require(flavour: str, interval: float) -> None:
+    if flavour not in FLAVOURS or not interval > 0:
+        msg = f"flavour is one of {', '.join(FLAVOURS)}, interval above 0 seconds; not {flavour!r}, {interval!r}"
+        raise ValueError(msg)
 
 
 class _Closing:
@@ -310,6 +320,7 @@ class AsyncStatsClient(_Methods):
     :param flavour: plain, graphite, dogstatsd or influx; plain puts tags into the name.
     :param url: instead of host and port: ``unixgram:///path`` too.
     :param interval: seconds between two flushes.
+    :param refresh: seconds after which a gauge that was set here is sent again, in case it was lost; None for never.
     :param max_bytes: of a datagram; if not given, what passes the network, and what receivers of the flavour read.
     :param exporter: on whose page all of it is, and which asks for the lines: :meth:`fold`, :meth:`drain`.
     :raises ValueError: if one of them cannot be.
@@ -327,30 +338,30 @@ class AsyncStatsClient(_Methods):
         flavour: str = "plain",
         url: str | None = None,
         interval: float = 10.0,
+        refresh: float | None = 60.0,
         max_bytes: int | None = None,
         exporter: Shown | None = None,
     ) -> None:
-        if flavour not in FLAVOURS or not interval > 0:
-            msg = f"flavour is one of {', '.join(FLAVOURS)}, interval above 0 seconds; not {flavour!r}, {interval!r}"
-            raise ValueError(msg)
-        url = url or f"udp://{f'[{host}]' if ':' in host else host}:{port}"
+        _require(flavour, interval)
         self._flavour: Final = FLAVOURS[flavour]
-        self._prefix = prefix or ""
-        self._max_bytes: Final = max_bytes
-        self._interval: Final = interval if exporter is None else exporter.settings.statsd_interval
+        self._prefix, self._max_bytes = prefix or "", max_bytes
+        if exporter is not None:
+            interval, refresh = exporter.settings.statsd_interval, exporter.settings.statsd_refresh
+        self._interval: Final = interval
+        self._refresh: Final = math.inf if refresh is None else refresh
         self._forgets: Final = exporter is not None and exporter.settings.statsd_url is None
         self._exporter: Final = exporter
-        self._wire: Final = None if exporter else Transport(url, note=self._note)
+        self._wire: Final = None if exporter else Transport(url or _url(host, port), note=self._note)
         self._lock = threading.RLock() if exporter is None else exporter.ledger.lock
         self._owner: int | None = None
         self._known = {}
         self._said: set[str] = set()
-        self._book: Final = Book(self._leave_out, None if exporter is None else self._cell)
-        self._aside = Book(self._leave_out)
+        self._book, self._aside = Book(self._leave_out, self._cell if exporter else None), Book(self._leave_out)
         self._counts, self._tagged = (self._book.counts, self._book.tagged) if _adds_in_one_step() else ({}, {})
         self._told: dict[bytes, tuple[Stat[Any], Any]] = {}
         self._speech: _Speech | None = None
-        self._turn = time.monotonic() + self._interval
+        now = time.monotonic()
+        self._turn, self._again = now + self._interval, now + self._refresh
         self._datagrams: Iterator[tuple[bytes, int]] = iter(())
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
@@ -461,13 +472,17 @@ class AsyncStatsClient(_Methods):
         :param prefix: before each name, with a dot between.
         """
         self._adopt()
-        self._turn = time.monotonic() + 2 * self._interval
+        now = time.monotonic()
+        self._turn = now + 2 * self._interval
+        if again := now >= self._again:
+            self._again = now + self._refresh
         self._told = told = {}
         speech = self._spoken(flavour, prefix or "")
+        wants = Wants(flavour.whole, flavour is FLAVOURS["dogstatsd"], again)
         for stat in list(self._book.stats.values()):
             if stat.speech is not speech:
                 self._spell(stat, speech)
-            for line, amount in stat.take(speech.wants):
+            for line, amount in stat.take(wants):
                 told[line] = stat, amount
                 yield line
 
@@ -486,7 +501,7 @@ class AsyncStatsClient(_Methods):
 
     def _spoken(self, flavour: Flavour, prefix: str) -> _Speech:
         """The same object as long as it is the same flavour and prefix."""
-        speech = _Speech(flavour, prefix, Wants(flavour.whole, absolute=flavour is FLAVOURS["dogstatsd"]))
+        speech = _Speech(flavour, prefix)
         known = self._speech
         if known is None or known != speech:
             known = self._speech = speech

@@ -55,10 +55,12 @@ class Wants(NamedTuple):
 
     :param whole: counts in whole numbers, what is left over with the next flush.
     :param absolute: gauges' values instead of their changes.
+    :param again: gauges that stay as they were set, too.
     """
 
     whole: bool = False
     absolute: bool = False
+    again: bool = False
 
 
 def spelled(value: float) -> bytes:
@@ -171,9 +173,12 @@ class Down(Count):
 
 
 class Gauge(Stat[Change]):
-    """A value; its changes are sent as such, because other processes may change the same gauge."""
+    """A value; its changes are sent as such, because other processes may change the same gauge.
 
-    __slots__ = ("added", "is_set", "value")
+    :ivar is_ours: whether it was ever set here: then its value may be sent again.
+    """
+
+    __slots__ = ("added", "is_ours", "is_set", "value")
 
     kind, ending, help = catalogue.Gauge, "", "StatsD gauge"
 
@@ -181,7 +186,7 @@ class Gauge(Stat[Change]):
         super().__init__(name, tags, book)
         self.value: float = 0
         self.added: float = 0
-        self.is_set = False
+        self.is_set = self.is_ours = False
 
     def add(self, amount: Change, /) -> None:
         """Set the value, or add to it."""
@@ -189,7 +194,7 @@ class Gauge(Stat[Change]):
             self.value += amount.value
             self.added += amount.value
         else:
-            self.value, self.added, self.is_set = amount.value, 0, True
+            self.value, self.added, self.is_set, self.is_ours = amount.value, 0, True, True
 
     def merge(self, other: Any, /) -> None:
         """Set it as the other was set, or add what was added there."""
@@ -197,7 +202,7 @@ class Gauge(Stat[Change]):
 
     def take(self, wants: Wants, /) -> Iterable[tuple[bytes, Change]]:
         """Give the value, if it was set, or else what was added to it. A sign means a change: first 0, then less."""
-        is_set, added, value = self.is_set, self.added, self.value
+        is_set, added, value = self.is_set or (wants.again and self.is_ours), self.added, self.value
         if not (is_set or added):
             return ()
         self.is_set, self.added = False, 0

@@ -406,6 +406,16 @@ async def test_what_was_told_before_the_start_is_sent_and_nothing_twice(receiver
     assert len(asyncio.all_tasks()) == 1
 
 
+def test_a_gauge_that_was_set_is_sent_again_after_a_while() -> None:
+    made = AsyncStatsClient(refresh=1000)
+    made.gauge("x", 5)
+    assert [drained(made), drained(made)] == [["x:5|g"], []]
+    made._again = 0
+    assert [drained(made), drained(made)] == [["x:5|g"], []]
+    assert AsyncStatsClient(refresh=None)._again == math.inf
+    assert Exporter(quiet(statsd_refresh=7)).stats._refresh == 7
+
+
 async def test_while_no_address_is_known_all_is_kept(
     names: Names, receiver: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,17 @@ def test_where_a_sign_means_no_change_the_value_is_sent(book: Pages) -> None:
     assert lines(book.tell(Gauge), wants) == []
 
 
+def test_a_gauge_that_was_set_here_is_sent_again_and_no_other(book: Pages) -> None:
+    again = Wants(again=True)
+    assert lines(book.tell(Gauge, change(4)), again) == [b"x:+4|g"]
+    assert lines(book.tell(Gauge), again) == []
+    assert lines(book.tell(Gauge, Change(-5))) == [b"x:0|g\nx:-5|g"]
+    assert lines(book.tell(Gauge)) == []
+    assert lines(book.tell(Gauge), again) == [b"x:0|g\nx:-5|g"]
+    assert lines(book.tell(Gauge, change(7)), again) == [b"x:2|g"]
+    assert lines(book.tell(Gauge)) == []
+
+
 def test_a_gauge_that_could_not_be_sent_is_sent_as_it_is_then(book: Pages) -> None:
     stat = book.tell(Gauge, Change(5))
     ((_, value),) = stat.take(Wants())
