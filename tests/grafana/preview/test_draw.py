@@ -17,7 +17,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from grafana.preview.canvas import Box, Canvas, fitting, wide
-from grafana.preview.draw import WIDTH, Shown, grid, look, picture
+from grafana.preview.draw import WIDTH, look, picture
+from grafana.preview.panels import grid
+from grafana.preview.shown import Shown
 
 BOARDS = {board.uid: board for board in boards() if board.datasource == "prometheus"}
 LABELS = {"le": "0.5", "shard": "1", "bot": "b", "row": "0000", "col": "00", "_n": "0001"}
