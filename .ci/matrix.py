@@ -33,6 +33,7 @@ LEFT_OUT = (
     "tests/grafana",
     "tests/integration",
     "tests/prometheus",
+    "tests/rehearsal",
     "tests/simulator",
     "tests/test_house.py",
     "tests/test_packaging.py",
