@@ -83,7 +83,7 @@ def tiles(title: str, query: Query, *, says: str, repeat: str) -> Panel:
 
     A range comes sorted by its labels, what is asked for now does not.
     """
-    panel = stat(title, "none", query, says=says, text="value_and_name", mappings=states(), width=24, height=12)
+    panel = stat(title, "none", query, says=says, text="name", mappings=states(), width=24, height=12)
     return lately(panel, "1m", interval="15s", repeat=repeat, repeatDirection="h", maxPerRow=4)
 
 
@@ -117,7 +117,7 @@ def lines(
         "drawStyle": "line",
         "lineInterpolation": "linear",
         "lineWidth": 1,
-        "fillOpacity": 30 if stacked else 8,
+        "fillOpacity": 30 if stacked else 0,
         "showPoints": "auto",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},

@@ -100,8 +100,12 @@ def numbered(query: str) -> str:
 MARK: Final = 10
 """What is added to the state of the shard that the box asks for."""
 
-GRID: Final = numbered(f"(({STATUS} + on (job, bot, shard) group_left () ({MARK} * {MATCH})) or {STATUS})")
-"""Each shard's state, marked where the box asks for it, in the order of the shards."""
+_STARRED: Final = f'label_replace({MATCH}, "star", "★ ", "", "")'
+
+_MARKED: Final = f"({STATUS} + on (job, bot, shard) group_left (star) ({MARK} * {_STARRED}))"
+
+GRID: Final = numbered(f"({_MARKED} or on (job, bot, cluster, shard) {STATUS})")
+"""Each shard's state, marked by number and label where the box asks for it, in the order of the shards."""
 
 
 def placed(query: str) -> str:

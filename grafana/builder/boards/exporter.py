@@ -12,7 +12,7 @@ from grafana.builder.variables import ANNOTATIONS, STANDARD
 
 OURS: Final = "and on (job, instance) argus_exporter_info{*}"
 BY: Final = "bot, cluster, instance, collector"
-NO_PUSH: Final = "the bot pushes no StatsD (ARGUS_STATSD_URL)"
+NO_PUSH: Final = "no StatsD is pushed"
 
 BOARD: Final = Board(
     "exporter",

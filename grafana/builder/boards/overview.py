@@ -295,7 +295,7 @@ BOARD: Final = Board(
                 ),
                 table(
                     "Alerts",
-                    Column("Series", "none", f"count by (alertname, severity, bot, cluster, instance) ({FIRING})"),
+                    Column("Series", "none", f"count by (alertname, severity) ({FIRING})"),
                     says="What fires now, and on how many shards, commands, loops of it. prometheus/RUNBOOK.md says "
                     "of each what it means and what to do.",
                     width=8,

@@ -11,7 +11,8 @@ from grafana.builder.panels import Column, lines, matrix, stat, table, tiles, ti
 from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, WHO, counted, leading, numbered, placed
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
-ASKED: Final = "no guild id is in the box above"
+ASKED: Final = "no guild id is typed"
+UNASKED: Final = "the bot does not ask for it"
 WHOLE: Final = 'job=~"$job", bot=~"$bot", cluster=~".*", instance=~".*"'
 """Whole bots, whatever cluster and instance are chosen: what no process serves is in none of them."""
 
@@ -100,10 +101,11 @@ BOARD: Final = Board(
             (
                 tiles(
                     "Cluster $cluster",
-                    Query(GRID, "{{shard}}"),
-                    says="A tile a shard: green is online, blue resumes, yellow starts, orange has a connection that "
-                    "is open but dead, red is offline, grey has lost its process. The asked-for guild's shard has a "
-                    "star. Red for minutes: see Worst shards and Closes by code; a whole cluster: its process.",
+                    Query(GRID, "{{star}}{{shard}}"),
+                    says="A tile a shard, at most 15 s old: green is online, blue resumes, yellow starts, orange has "
+                    "a connection that is open but dead, red is offline, grey has lost its process. The asked-for "
+                    "guild's shard has a star. Red for minutes: see Worst shards and Closes by code; a whole cluster: "
+                    "its process.",
                     repeat="cluster",
                 ),
             ),
@@ -313,7 +315,7 @@ BOARD: Final = Board(
                     "token: below a fifth stop what logs in again and again, Sessions begun shows it.",
                     steps=falling(100, 250),
                     width=4,
-                    empty="this bot does not ask for it (ARGUS_SESSION_LIMIT_INTERVAL)",
+                    empty=UNASKED,
                 ),
                 stat(
                     "Share left",
@@ -326,7 +328,7 @@ BOARD: Final = Board(
                     says="The same as a share of the budget, which is 1,000 a day for most bots.",
                     steps=falling(0.1, 0.25),
                     width=4,
-                    empty="this bot does not ask for it (ARGUS_SESSION_LIMIT_INTERVAL)",
+                    empty=UNASKED,
                 ),
                 stat(
                     "Left at the reset",
@@ -342,7 +344,7 @@ BOARD: Final = Board(
                     steps=falling(0, 100),
                     width=4,
                     decimals=0,
-                    empty="this bot does not ask for it (ARGUS_SESSION_LIMIT_INTERVAL)",
+                    empty=UNASKED,
                 ),
                 stat(
                     "Reset in",
@@ -352,7 +354,7 @@ BOARD: Final = Board(
                     ),
                     says="Until the budget is full again. Where little is left, start nothing before.",
                     width=4,
-                    empty="this bot does not ask for it (ARGUS_SESSION_LIMIT_INTERVAL)",
+                    empty=UNASKED,
                 ),
                 stat(
                     "Logins at once",
@@ -361,7 +363,7 @@ BOARD: Final = Board(
                     says="Shards that may identify in the same 5 seconds. Shards / this * 5 s is the shortest start; "
                     "only Discord can raise it.",
                     width=4,
-                    empty="this bot does not ask for it (ARGUS_SESSION_LIMIT_INTERVAL)",
+                    empty=UNASKED,
                 ),
                 stat(
                     "Waiting to reconnect",
@@ -371,7 +373,7 @@ BOARD: Final = Board(
                     "lost faster than they come back; see Closes by code.",
                     steps=rising(1, 10),
                     width=4,
-                    empty="a bot of one shard waits for nobody",
+                    empty="there is one shard",
                 ),
                 lines(
                     "Guilds loaded",
