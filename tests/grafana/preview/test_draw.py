@@ -127,7 +127,7 @@ async def test_only_the_first_rows_are_drawn_where_that_is_wished() -> None:
 
 
 async def test_a_state_has_its_text_and_its_colour() -> None:
-    raw = next(panel for panel in BOARDS["argus-exporter-shards"].panels() if panel.title.startswith("Cluster")).raw
+    raw = next(panel for panel in BOARDS["argus-exporter-shards"].panels() if panel.title == "State").raw
     board = Board(BOARDS["argus-exporter-shards"].raw | {"panels": [raw]})
     canvas, _ = await drawn(board, Answers(2.0))
     assert "offline" in texts(canvas)
