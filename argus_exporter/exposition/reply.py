@@ -55,8 +55,9 @@ class Reply(web.StreamResponse):
         transport = request.transport
         if transport is None:
             return False
-        # with the usual limit, the last 64 KB would stay in the transport for a client that never reads them
-        transport.set_write_buffer_limits(high=0)
+        # with the usual limit, the last 64 KB would stay in the transport for a client that never reads them; with 0,
+        # asyncio's TLS waits for a buffer that is emptier than empty
+        transport.set_write_buffer_limits(high=1)
         try:
             async with asyncio.timeout(within):
                 await self._send_all(request)

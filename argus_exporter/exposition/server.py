@@ -76,8 +76,8 @@ class Address(typing.Protocol):
         ...
 
     @property
-    def port(self) -> int | None:
-        """0 for a free one, None for no server."""
+    def port(self) -> int | range | None:
+        """0 for a free one, a range for the first in it that is free, None for no server."""
         ...
 
     @property
@@ -132,11 +132,13 @@ class Server:
 
     async def start(self) -> None:
         """Listen, or begin to try. A second start does nothing."""
-        if self._settings.port is None or self._opening is not None:
+        port = self._settings.port
+        if port is None or self._opening is not None:
             return
+        ports = port if isinstance(port, range) else range(port, port + 1)
         self._http = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
         tried = asyncio.Event()
-        self._opening = asyncio.create_task(self._open(self._settings.port, tried), name="argus_exporter: listen")
+        self._opening = asyncio.create_task(self._open(ports, tried), name="argus_exporter: listen")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tried.wait(), FIRST_SECONDS)
 
@@ -158,15 +160,15 @@ class Server:
 
     # ------------------------------------------------------------------------------------- listening
 
-    async def _open(self, port: int, tried: asyncio.Event) -> None:
+    async def _open(self, ports: range, tried: asyncio.Event) -> None:
         failed = False
         while True:
             try:
-                await self._listen(port)
+                await self._listen_on(ports)
                 break
             except Exception as error:  # noqa: BLE001 - an OSError but for a host name that has no encoding
                 if not failed:
-                    _log.warning("cannot listen on %s:%s, goes on trying: %s", self._settings.host, port, error)
+                    _log.warning("cannot listen on %s:%s, goes on trying: %s", self._settings.host, _said(ports), error)
                 failed = True
             tried.set()
             await asyncio.sleep(RETRY_SECONDS)
@@ -176,6 +178,16 @@ class Server:
         if not self._guarded and not all(map(_is_loopback, self.sockets)):
             _log.warning("%s:%s: whoever reaches it may read the metrics, for no token is set", host, self.port)
         tried.set()
+
+    async def _listen_on(self, ports: range) -> None:
+        """Listen on the first of these ports that can be had."""
+        for port in ports:
+            try:
+                return await self._listen(port)
+            except OSError:
+                if port == ports[-1]:
+                    raise
+        return None
 
     async def _listen(self, port: int) -> None:
         """Bind and listen. A name with several addresses gets the same port on each of them, a free one too."""
@@ -202,11 +214,14 @@ class Server:
         """The protocol of a new connection."""
         if self._certificates is None:
             return self._plain()
+        return Handshake(self._certificates, self._plain, self._shaking, self._shaken)
+
+    def _shaking(self, handshake: Handshake) -> None:
         if len(self._handshakes) >= HANDSHAKES:
-            next(iter(self._handshakes)).abort()
-        handshake = Handshake(self._certificates, self._plain, self._shaken)
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
+            oldest.abort()
         self._handshakes[handshake] = None
-        return handshake
 
     def _shaken(self, handshake: Handshake, well: bool) -> None:  # noqa: FBT001
         self._handshakes.pop(handshake, None)
@@ -272,6 +287,10 @@ class Listening(typing.Protocol):
     def getsockname(self) -> Any:
         """Its address."""
         ...
+
+
+def _said(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
 
 
 def _is_loopback(listening: Listening) -> bool:

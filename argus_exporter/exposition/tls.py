@@ -101,6 +101,7 @@ class Handshake(asyncio.Protocol):
     that do not go on with theirs would take all of the process' files.
 
     :param make: the protocol of a connection whose handshake is over.
+    :param begun: is told of the beginning.
     :param ended: is told of the end, and whether it was a good one.
     """
 
@@ -108,44 +109,50 @@ class Handshake(asyncio.Protocol):
         self,
         certificates: Watched[ssl.SSLContext],
         make: Callable[[], asyncio.Protocol],
+        begun: Callable[[Handshake], None],
         ended: Callable[[Handshake, bool], None],
     ) -> None:
         self._certificates: Final = certificates
         self._make: Final = make
+        self._begun: Final = begun
         self._ended: Final = ended
-        self._transport: asyncio.Transport | None = None
-        self._shaking: asyncio.Task[None] | None = None
+        self._abort: Final[list[Callable[[], object]]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; what the client says meanwhile waits."""
-        self._transport = typing.cast("asyncio.Transport", transport)
-        self._transport.pause_reading()
-        self._shaking = asyncio.get_running_loop().create_task(self._shake(), name="argus_exporter: TLS")
+        plain = typing.cast("asyncio.Transport", transport)
+        plain.pause_reading()
+        plain.set_write_buffer_limits(high=1)  # as Reply does, which has only that of TLS in its hands
+        shaking = asyncio.get_running_loop().create_task(self._shake(plain), name="argus_exporter: TLS")
+        shaking.add_done_callback(self._done)
+        self._abort.extend((plain.abort, shaking.cancel))
+        self._begun(self)
 
     def abort(self) -> None:
         """Give it up."""
-        if self._transport is not None:
-            self._transport.abort()
-        if self._shaking is not None:
-            self._shaking.cancel()
+        for abort in self._abort:
+            abort()
 
-    async def _shake(self) -> None:
-        assert self._transport is not None  # noqa: S101 - connection_made was called with it
-        early, secure = _Early(), None
-        try:
-            secure = await asyncio.get_running_loop().start_tls(
-                self._transport,
-                early,
-                await self._certificates.fresh(),
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            )
-        except OSError:  # ssl.SSLError and TimeoutError are some
-            self._transport.abort()
-        finally:
-            self._ended(self, secure is not None)
-        if secure is not None and not early.lost:
+    async def _shake(self, plain: asyncio.Transport) -> None:
+        early = _Early()
+        secure = await asyncio.get_running_loop().start_tls(
+            plain,
+            early,
+            await self._certificates.fresh(),
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=HANDSHAKE_SECONDS,
+        )
+        if secure is None:
+            raise ConnectionAbortedError
+        if not early.lost:
             early.hand_over(secure, self._make())
+
+    def _done(self, shaking: asyncio.Task[None]) -> None:
+        well = not shaking.cancelled() and shaking.exception() is None
+        if not well:
+            self.abort()
+        self._ended(self, well)
 
 
 class _Early(asyncio.Protocol):

@@ -545,3 +545,201 @@ async def test_a_client_that_never_reads_what_is_not_there_is_dropped_too(monkey
         finally:
             client.close()
         await until(lambda: not server._http.connections)  # type: ignore[union-attr]
+
+
+# ------------------------------------------------------------------------------------------ hostile clients
+
+
+WIDE = "0.0.0.0"  # noqa: S104
+
+
+class Refusals(list[str]):
+    """Why nobody was served."""
+
+    @contextlib.asynccontextmanager
+    async def counted(self, handler: server_module.Handler = metrics, host: str = "127.0.0.1") -> AsyncIterator[Server]:
+        server = Server(Address(host), handler, refused=self.append)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.close()
+
+
+async def cut(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+
+
+@pytest.mark.parametrize("words", [b"", b"G", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: "])
+async def test_a_client_that_does_not_say_what_it_wants_is_cut(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
+    monkeypatch.setattr(server_module, "ASK_SECONDS", 0.1)
+    refusals = Refusals()
+    async with refusals.counted() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(words)
+        await cut(reader)
+        assert refusals == ["slow"]
+        writer.close()
+
+
+async def test_a_client_that_drips_its_request_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "ASK_SECONDS", 0.2)
+    refusals = Refusals()
+    async with refusals.counted() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(30):
+                while not refusals:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        await cut(reader)
+        writer.close()
+
+
+async def test_a_client_that_is_between_two_scrapes_is_not_cut_and_one_in_the_middle_of_the_second_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "ASK_SECONDS", 0.1)
+    refusals = Refusals()
+    async with refusals.counted() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(3):
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"up 1\n"), 10)
+            await asyncio.sleep(0.15)
+        assert refusals == []
+        writer.write(b"GET /met")
+        await cut(reader)
+        assert refusals == ["slow"]
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "ASK_SECONDS", 0.1)
+    refusals = Refusals()
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return await metrics(request)
+
+    async with refusals.counted(slow) as server:
+        answer = await raw(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answer.endswith(b"up 1\n")
+    assert refusals == []
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 20_000,
+        b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_who_sends_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, endless: bytes) -> None:
+    monkeypatch.setattr(server_module, "_LINGER", 30)
+    refusals = Refusals()
+    async with refusals.counted() as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        sent = 0
+        writer.write(endless)
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(30):
+                while sent < 50_000_000:
+                    writer.write(b"2000\r\n" + b"x" * 8192 + b"\r\n")
+                    await writer.drain()
+                    sent += 8192
+        assert sent < 20_000_000
+        await until(lambda: not server._http.connections)  # type: ignore[union-attr]
+        writer.close()
+
+
+async def test_what_is_sent_while_an_answer_is_made_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "ASK_BYTES", 1000)
+    refusals = Refusals()
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def held(request: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
+        await go.wait()
+        return await metrics(request)
+
+    async with refusals.counted(held) as server:
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+        for more, reason in ((b"y" * 900, []), (b"y" * 1000, ["large"])):
+            begun.clear()
+            go.clear()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(request)
+            await begun.wait()
+            writer.write(more)
+            if reason:
+                await cut(reader)
+            go.set()
+            assert refusals == reason
+            writer.close()
+
+
+async def test_fifty_slow_clients_keep_no_scrape_out(http: aiohttp.ClientSession) -> None:
+    refusals = Refusals()
+    async with refusals.counted() as server, contextlib.AsyncExitStack() as stack:
+        for words in (b"", b"GET /metrics HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"):
+            for _ in range(50):
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                stack.callback(writer.close)
+                writer.write(words)
+        for _ in range(5):
+            async with asyncio.timeout(5), http.get(url(server, "/metrics")) as response:
+                assert response.status == 200
+
+
+async def test_a_full_house_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    refusals = Refusals()
+    async with refusals.counted() as server, contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+        await until(lambda: refusals == ["full"])
+
+
+async def test_a_malformed_request_is_said_without_its_words(caplog: pytest.LogCaptureFixture, server: Server) -> None:
+    caplog.set_level(logging.DEBUG, NAME)
+    caplog.clear()
+    await raw(server, b"GET / HTTP/1.1\r\nAuthorization s3cret\r\n\r\n")
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.DEBUG, None)
+    assert re.fullmatch(r"what came is no request: \w+", record.getMessage())
+
+
+# ------------------------------------------------------------------------------------------ open to the network
+
+
+@pytest.mark.parametrize(
+    ("host", "guarded", "warned"),
+    [(WIDE, False, True), (WIDE, True, False), ("127.0.0.1", False, False), ("localhost", False, False)],
+)
+async def test_metrics_that_all_may_read_are_said_in_one_line(
+    caplog: pytest.LogCaptureFixture, host: str, guarded: bool, warned: bool
+) -> None:
+    server = Server(Address(host), metrics, guarded=guarded)
+    await server.start()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    said = f"{host}:{server.port}: whoever reaches it may read the metrics, for no token is set"
+    assert warnings == ([said] if warned else [])
+    await server.close()
+
+
+async def test_the_addresses_of_this_machine_alone_are_known() -> None:
+    class Bound:
+        def __init__(self, address: str) -> None:
+            self.address = address
+
+        def getsockname(self) -> tuple[str, int]:
+            return self.address, 1
+
+    wide = (WIDE, "10.0.0.1", "::", "fe80::1%eth0")
+    here = ("127.0.0.1", "127.9.9.9", "::1")
+    assert [each for each in (*here, *wide) if server_module._is_loopback(Bound(each))] == list(here)  # type: ignore[arg-type]
