@@ -23,6 +23,8 @@ from tests.integration.programs import free_port
 ROOT: Final = Path(__file__).parents[2]
 HEARTBEAT: Final = 41.25
 """Discord's heartbeat interval in seconds, before it is scaled."""
+DISTANCE: Final = 0.1
+"""Seconds to Discord and back. discord.py notes when it sent a heartbeat after it has: not to be answered before."""
 LIMIT_INTERVAL: Final = 600.0
 """How often the exporter asks for the session start limit, before it is scaled; ten seconds is the least it takes."""
 STATSD_INTERVAL: Final = 10.0
@@ -145,6 +147,7 @@ class Scene:
             heartbeat_interval=HEARTBEAT / factor,
             session_start_limit=1000,
         )
+        self.sim.gateway.ack_delay = DISTANCE
         self._folder = folder
         self._patience, self._chat, self._fleet = patience, chat, fleet
         self._statsd = folder / "statsd" if pushes else None
