@@ -104,8 +104,15 @@ async def test_a_grid_of_a_thousand_shards_is_there_within_a_second(server: Prom
     assert min(took) < BAR, took
 
 
-async def test_each_cluster_has_its_own_tiles_in_order_and_one_has_the_star(server: Prometheus) -> None:
-    view = await looking(server, guild_id=str(GUILD))
+@pytest.mark.parametrize(
+    ("typed", "codes"),
+    [(str(GUILD), {777: 12}), (f" {GUILD + (1 << 22)} ", {777: 2, 778: 13}), ("", {777: 2}), ("junk", {777: 2})],
+    ids=["offline", "online", "nothing", "junk"],
+)
+async def test_each_cluster_has_its_own_tiles_in_order_and_one_has_the_star(
+    server: Prometheus, typed: str, codes: dict[int, float]
+) -> None:
+    view = await looking(server, guild_id=typed)
     panel = next(one for one in GRIDS if one.raw.get("repeat") == "cluster")
     shown: list[list[tuple[int, float]]] = []
     for copy in repeated([panel], view):
@@ -113,7 +120,7 @@ async def test_each_cluster_has_its_own_tiles_in_order_and_one_has_the_star(serv
         shown.append([(int(series.labels["shard"]), series.last) for series in answer])
     assert [shard for tiles in shown for shard, _ in tiles] == list(range(SHARDS))
     assert [len(tiles) for tiles in shown] == [SHARDS // CLUSTERS] * CLUSTERS
-    assert {shard: code for tiles in shown for shard, code in tiles if code != 3} == {777: 12}
+    assert {shard: code for tiles in shown for shard, code in tiles if code != 3} == codes
 
 
 def ids() -> list[int]:
