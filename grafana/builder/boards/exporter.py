@@ -199,6 +199,30 @@ BOARD: Final = Board(
             ),
             folded=True,
         ),
+        Row(
+            "Target files",
+            (
+                lines(
+                    "Age of the target file",
+                    "s",
+                    Query("time() - argus_exporter_file_sd_last_refresh_timestamp_seconds{*}", WHO),
+                    says="Since the file that tells Prometheus where the process is was last known to be right. "
+                    "Growing: it cannot be written; look at the folder's rights and at the disk.",
+                    width=12,
+                    empty="no target file is written (ARGUS_FILE_SD_DIR)",
+                ),
+                lines(
+                    "Target files that failed",
+                    "short",
+                    Query("sum by (bot, cluster, instance) (increase(argus_exporter_file_sd_errors_total{*}[*]))", WHO),
+                    says="Attempts to write, refresh or remove such a file that failed. The bot's log has the reason; "
+                    "without the file Prometheus does not find the process.",
+                    width=12,
+                    empty="no target file is written (ARGUS_FILE_SD_DIR)",
+                ),
+            ),
+            folded=True,
+        ),
     ),
     ANNOTATIONS,
 )
