@@ -12,6 +12,7 @@ import yaml
 
 from examples.discord_simulator import Simulator
 from tests.examples.programs import ROOT, STRICT, running
+from tests.integration.programs import filtered
 
 PUSH = ROOT / "examples" / "push"
 STACKS: dict[str, Any] = {
@@ -90,3 +91,9 @@ def test_prometheus_scrapes_statsd_exporter_as_its_mapping_says() -> None:
     (job,) = yaml.safe_load((PUSH / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     assert job["metric_relabel_configs"] == wanted["metric_relabel_configs"]
     assert (job["job_name"], job["honor_labels"]) == (wanted["job_name"], wanted["honor_labels"])
+
+
+@pytest.mark.integration
+async def test_prometheus_takes_its_configuration() -> None:
+    file = str(PUSH / "prometheus.yml")
+    assert (await filtered("promtool", "check", "config", "--syntax-only", file, text=b""))[0] == 0
