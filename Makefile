@@ -55,7 +55,7 @@ bench: $(READY) ## measure what the exporter costs a bot
 soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-mutants: $(READY) ## break every alert in every way, and see that a case notices (needs promtool)
+mutants: $(READY) ## break every alert and recording rule in every way, and see that a case notices (needs promtool)
 	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
 
 rehearse: $(READY) ## let bots have incidents, and see that each fires its alerts and no others

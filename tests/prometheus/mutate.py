@@ -1,8 +1,8 @@
-"""Breaks every alert in every way, and sees that a case of promtool's notices: ``make mutants``.
+"""Breaks every rule in every way, and sees that a case of promtool's notices: ``make mutants``.
 
-An alert is deleted, loses its ``for``, has each comparison turned round, each number doubled and halved (a threshold of
-0 has neither: it becomes 1.5 and -1), each ``and`` turned into ``unless`` and back. A mutant that Prometheus would not
-load has not died.
+A rule is deleted, loses its ``for``, has each comparison turned round, each number doubled and halved (a threshold of
+0 has neither: it becomes 1.5 and -1), each ``and`` turned into ``unless`` and back. A mutant that Prometheus
+would not load has not died.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from tests.prometheus.rules import FOLDER, TOKEN, documents, rules_of
 
 TURNED = {"==": "!=", "!=": "==", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "and": "unless", "unless": "and"}
 ZERO = ("1.5", "-1")
+RECORDINGS = ("recordings-days", "recordings")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file of rules with one thing changed."""
+    """A file of rules with one thing changed, in the rule of this name; what must notice."""
 
-    alert: str
+    rule: str
+    cases: tuple[str, ...]
     noun: str
     change: str
     document: Any
@@ -63,7 +65,7 @@ def _instead_of(kind: str | None, text: str, before: str) -> tuple[str, ...]:
 
 
 def changed_rules(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """What can be changed in an alert, in words, and the alert with it; None is no alert."""
+    """What can be changed in a rule, in words, and the rule with it; None is no rule."""
     yield "deleted", None
     if "for" in rule:
         yield "without for", {key: value for key, value in rule.items() if key != "for"}
@@ -72,11 +74,13 @@ def changed_rules(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | 
 
 
 def mutants() -> Iterator[Mutant]:
-    """Every mutant of every alert."""
+    """Every mutant of every rule."""
     for noun, document in documents().items():
         for number, rule in enumerate(rules_of(document)):
-            for change, new in changed_rules(rule) if "alert" in rule else ():
-                yield Mutant(rule["alert"], noun, change, _with(document, number, new))
+            name = rule.get("alert") or rule["record"]
+            cases = (name,) if "alert" in rule else RECORDINGS
+            for change, new in changed_rules(rule):
+                yield Mutant(name, cases, noun, change, _with(document, number, new))
 
 
 def _with(document: Any, number: int, rule: dict[str, Any] | None) -> Any:
@@ -87,15 +91,16 @@ def _with(document: Any, number: int, rule: dict[str, Any] | None) -> Any:
 
 
 def lives(mutant: Mutant, folder: Path, promtool: str = "promtool") -> bool:
-    """Whether no case of the alert's notices. Only the noun's rules are there: no case needs others."""
+    """Whether no case of the rule's notices."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        rules, cases = Path(place, "rules"), Path(place, "tests")
-        rules.mkdir()
-        cases.mkdir()
+        rules, tests = Path(place, "rules"), Path(place, "tests")
+        tests.mkdir()
+        # no case of an alert needs the rules of another noun; those of recording rules do
+        shutil.copytree(FOLDER / "rules", rules) if mutant.cases == RECORDINGS else rules.mkdir()
         file = rules / f"{mutant.noun}.yml"
         file.write_text(json.dumps(mutant.document), "utf-8")
-        shutil.copy(FOLDER / "tests" / f"{mutant.alert}.yml", cases)
-        if _run(promtool, "test", "rules", str(cases / f"{mutant.alert}.yml")):
+        cases = (shutil.copy(FOLDER / "tests" / f"{case}.yml", tests) for case in mutant.cases)
+        if all(_run(promtool, "test", "rules", str(case)) for case in cases):
             return True
         return not _run(promtool, "check", "rules", str(file))
 
@@ -105,8 +110,8 @@ def _run(*command: str) -> bool:
 
 
 def chosen(names: list[str], sample: int | None, seed: int = 0) -> list[Mutant]:
-    """The mutants of these alerts, or of all; if a sample is asked for, so many of them, always the same."""
-    found = [mutant for mutant in mutants() if not names or mutant.alert in names]
+    """The mutants of these rules, or of all; if a sample is asked for, so many of them, always the same."""
+    found = [mutant for mutant in mutants() if not names or mutant.rule in names]
     if sample is None or sample >= len(found):
         return found
     return random.Random(seed).sample(found, sample)
@@ -124,20 +129,20 @@ def survivors(found: list[Mutant], say: Callable[[str], object] = str) -> list[M
 
 
 def table(found: list[Mutant], living: list[Mutant]) -> str:
-    """How many mutants each alert had, how many died, and what those that live have changed."""
-    had = Counter(mutant.alert for mutant in found)
-    left = {alert: [mutant.change for mutant in living if mutant.alert == alert] for alert in had}
-    rows = [f"{alert:36}{had[alert] - len(left[alert]):3} of{had[alert]:3}  {'; '.join(left[alert])}" for alert in had]
-    return "\n".join([f"{'alert':36} mutants died  those that live", *rows])
+    """How many mutants each rule had, how many died, and what those that live have changed."""
+    had = Counter(mutant.rule for mutant in found)
+    left = {rule: [mutant.change for mutant in living if mutant.rule == rule] for rule in had}
+    rows = [f"{rule:64}{had[rule] - len(left[rule]):3} of{had[rule]:3}  {'; '.join(left[rule])}" for rule in had]
+    return "\n".join([f"{'rule':64} mutants died  those that live", *rows])
 
 
 def main() -> int:
     """Try them, print the table; 1 where one lives."""
-    parser = argparse.ArgumentParser(description="Break every alert in every way, and see that its cases notice.")
-    parser.add_argument("alert", nargs="*", help="only these alerts")
+    parser = argparse.ArgumentParser(description="Break every rule in every way, and see that its cases notice.")
+    parser.add_argument("rule", nargs="*", help="only these rules")
     parser.add_argument("--sample", type=int, help="only so many mutants, always the same")
     options = parser.parse_args()
-    began, found = time.monotonic(), chosen(options.alert, options.sample)
+    began, found = time.monotonic(), chosen(options.rule, options.sample)
     living = survivors(found, sys.stderr.write)
     died = f"{len(found) - len(living)} of {len(found)} mutants died, {time.monotonic() - began:.0f} s"
     sys.stdout.write(f"\n{table(found, living)}\n{died}\n")

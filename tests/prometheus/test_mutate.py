@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.programs import program
 from tests.prometheus import mutate
-from tests.prometheus.rules import alerts
+from tests.prometheus.rules import alerts, records
 
 SAMPLE = 20
 
@@ -41,9 +41,9 @@ def test_an_alert_is_deleted_and_loses_its_for() -> None:
     assert list(mutate.changed_rules({"alert": "A", "expr": "a"})) == [("deleted", None)]
 
 
-def test_every_alert_has_mutants_each_of_a_file_with_one_thing_changed() -> None:
+def test_every_rule_has_mutants_each_of_a_file_with_one_thing_changed() -> None:
     found = list(mutate.mutants())
-    assert {mutant.alert for mutant in found} == set(alerts())
+    assert {mutant.rule for mutant in found} == {*alerts(), *records()}
     assert len({str(mutant.document) for mutant in found}) > 0.98 * len(found)  # half of 6 * 0.005 is 6 * half of 0.005
 
 
@@ -59,13 +59,18 @@ def test_the_table_says_which_mutants_live() -> None:
 
 
 @pytest.mark.integration
-def test_an_alert_that_is_as_it_should_be_lives_and_so_does_one_that_would_not_load() -> None:
+def test_a_rule_that_is_as_it_should_be_lives_and_so_does_one_that_would_not_load() -> None:
     program("promtool")
     mutant = mutate.chosen(["DiscordShardDown"], 1)[0]
     document = mutate.documents()[mutant.noun]
     broken = {"groups": [{"name": "x", "rules": [{"alert": "DiscordShardDown", "expr": "a >"}]}]}
-    both = [replace(mutant, document=document), replace(mutant, document=broken)]
-    assert mutate.survivors([*both, mutant]) == both
+    recorded = mutate.chosen(["job_bot:discord_shards:max"], 1)[0]
+    living = [
+        replace(mutant, document=document),
+        replace(mutant, document=broken),
+        replace(recorded, document=mutate.documents()[recorded.noun]),
+    ]
+    assert mutate.survivors([*living, mutant, recorded]) == living
 
 
 @pytest.mark.integration
