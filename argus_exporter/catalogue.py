@@ -817,6 +817,17 @@ REQUESTS_REFUSED_TOTAL: Final = Counter(
     "exporter",
     (REFUSAL,),
 )
+FILE_SD_ERRORS_TOTAL: Final = Counter(
+    "argus_exporter_file_sd_errors_total",
+    "Attempts to write, refresh or remove the file that tells Prometheus where this process is that failed. These two "
+    "are there where `ARGUS_FILE_SD_DIR` is set.",
+    "exporter",
+)
+FILE_SD_LAST_REFRESH_TIMESTAMP_SECONDS: Final = Gauge(
+    "argus_exporter_file_sd_last_refresh_timestamp_seconds",
+    "When that file was last known to be right; absent before it was written.",
+    "exporter",
+)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All of the above, in the order of their declaration."""

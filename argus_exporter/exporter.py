@@ -22,6 +22,7 @@ from argus_exporter.collectors.watchdog import frames_of
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
+from argus_exporter.discovery import Discovery
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.health import Bot
@@ -93,6 +94,7 @@ class Exporter(CustomMethods, ManualMethods):
             self.instruments, sample=self.sample, user_registry=self.settings.user_registry, errors=self.note_error
         )
         self._site = self._make_site(Bot(self._sample_shards, self._is_ready, frames_of))
+        self._discovery = self._make_discovery()
         self._push_registry = UserRegistry(self.instruments, self.note_error)
         self._push = self._make_push(self.settings.statsd_url)
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
@@ -178,6 +180,7 @@ class Exporter(CustomMethods, ManualMethods):
         except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
             self.note_error("exporter", error)
         if self._stack is stack:  # nobody has closed it meanwhile
+            self._start_discovery(stack)
             self._run(self._collectors)
             await self._start_push()
 
@@ -196,6 +199,19 @@ class Exporter(CustomMethods, ManualMethods):
     def _make_site(self, bot: Bot) -> Site:
         errors = functools.partial(self.note_error, "exporter")
         return Site(self.settings, self.instruments, self._page.handler, bot, errors)
+
+    def _make_discovery(self) -> Discovery | None:
+        if self.settings.file_sd_dir is None or self.settings.port is None:
+            return None
+        return Discovery(self.settings, self.instruments, lambda: self.port)
+
+    def _start_discovery(self, stack: AsyncExitStack) -> None:
+        if self._discovery is not None:
+            stack.push_async_callback(self._guarded_close, "exporter", self._discovery)
+            try:
+                self._discovery.start()
+            except Exception as error:  # noqa: BLE001 - the system gives no thread
+                self.note_error("exporter", error)
 
     def _make_push(self, url: str | None) -> Push | None:
         if url is None:
@@ -254,7 +270,7 @@ class Exporter(CustomMethods, ManualMethods):
             self._running.remove(collector)
         await self._guarded_close(collector.noun, collector)
 
-    async def _guarded_close(self, noun: str, what: Collector | ErrorLog | Page | Push | Site) -> None:
+    async def _guarded_close(self, noun: str, what: Collector | Discovery | ErrorLog | Page | Push | Site) -> None:
         try:
             closing = what.close()
             if asyncio.iscoroutine(closing):

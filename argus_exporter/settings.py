@@ -56,6 +56,8 @@ _SWITCH: Final[dict[str, bool]] = {
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*\Z")
 _SERVICE_LINK: Final = re.compile(r"\s*(tcp|udp|sctp)://", re.ASCII)
 _LAST_PORT: Final = 65535
+_MOST_PORTS: Final = 1000
+_PORTS: Final = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z")
 _STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?\Z")
 _DATAGRAM: Final = (256, 65507)
 _LONGEST_CONSTANT: Final = 128
@@ -168,10 +170,18 @@ def _or_off(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
     return parse_unless_off
 
 
-def _port(value: object) -> int:
-    port = int(_text(value))
-    _require(that=0 <= port <= _LAST_PORT)
-    return port
+def _port(value: object) -> int | range:
+    if isinstance(value, range):
+        value = f"{value.start}-{value[-1]}" if value and value.step == 1 else ""
+    text = _text(value)
+    found = _PORTS.match(text)
+    if found is None:
+        port = int(text)
+        _require(that=0 <= port <= _LAST_PORT)
+        return port
+    first, last = map(int, found.groups())
+    _require(that=1 <= first <= last <= min(_LAST_PORT, first + _MOST_PORTS - 1))
+    return range(first, last + 1)
 
 
 def _host(value: object) -> str:
@@ -284,8 +294,12 @@ def _seconds(least: float, most: float) -> Callable[[object], float]:
 def _directory(value: object) -> Path | None:
     _require(that=isinstance(value, str | Path))
     text = str(value).strip()
-    if text.lower() == AUTO:
-        return _own_directory()
+    return _own_directory() if text.lower() == AUTO else _folder(text)
+
+
+def _folder(value: object) -> Path:
+    _require(that=isinstance(value, str | Path))
+    text = str(value).strip()
     _require(that=bool(text) and "\0" not in text)
     return Path(text).expanduser()
 
@@ -389,11 +403,11 @@ class Settings:
         "an IP address or a host name, such as 127.0.0.1 or 0.0.0.0",
         "Address to listen on. Loopback by default: nothing is open to the network unasked.",
     )
-    port: int | None = _option(
+    port: int | range | None = _option(
         _or_off(_port),
         9191,
-        "a port from 1 to 65535, 0 for a free one, or off",
-        "Port of `/metrics`; 0 takes a free one, `off` opens none.",
+        f"a port from 1 to 65535, 0 for a free one, at most {_MOST_PORTS} such as 9191-9199, or off",
+        "Port of `/metrics`; 0 takes a free one, `9191-9199` the first of these that is free, `off` opens none.",
     )
     metrics_path: str = _option(
         _path,
@@ -467,6 +481,19 @@ class Settings:
         f"printable text of at most {_LONGEST_CONSTANT} characters",
         "Constant label `cluster` on every series, for a bot of several processes.",
         UNSET,
+    )
+    file_sd_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_folder),
+        OFF,
+        "the path of a directory, or off",
+        "Directory, which has to be there, of a file that tells Prometheus where this process is: `file_sd_configs`.",
+    )
+    file_sd_host: str | None = _option(
+        _auto_or(_host),
+        AUTO,
+        "an IP address, a host name, or auto",
+        "How Prometheus reaches this machine, for that file; `auto`: `ARGUS_HOST`, or this machine's name where that "
+        "is every address.",
     )
     disable: frozenset[str] = _option(
         _nouns,

@@ -29,7 +29,7 @@ NAME = "argus_exporter.exposition.server"
 @dataclasses.dataclass
 class Address:
     host: str = "127.0.0.1"
-    port: int | None = 0
+    port: int | range | None = 0
     metrics_path: str = "/metrics"
 
 
@@ -227,6 +227,23 @@ async def test_a_port_in_use_is_told_once_and_taken_when_it_is_free(
         async with http.get(url(server, "/metrics")) as response:
             assert response.status == 200
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+
+
+async def test_of_several_ports_the_first_that_is_free_is_taken(
+    taken: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", port + 1)):
+        ports = range(port, port + 3)
+        async with running(Address(port=ports)) as server:
+            assert server.port == port + 2
+            waiting = Server(Address(port=ports), metrics)
+            await waiting.start()
+            assert waiting.port is None
+            assert f"cannot listen on 127.0.0.1:{port}-{port + 2}, goes on trying" in caplog.text
+            taken.close()
+            await until(lambda: waiting.port == port)
+            await waiting.close()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "does-not-exist.invalid", "a" * 64 + ".example"])
