@@ -60,7 +60,8 @@ class Door:
                 selector.register(own, selectors.EVENT_READ)
             while still():
                 for key, _ in selector.select(_ROUND_SECONDS) or self._rest(selector):
-                    self._admit(typing.cast("socket.socket", key.fileobj), answer)
+                    if still():  # the loop may have begun to turn while we waited
+                        self._admit(typing.cast("socket.socket", key.fileobj), answer)
 
     def _rest(self, selector: selectors.BaseSelector) -> list[tuple[selectors.SelectorKey, int]]:
         """Windows cannot wait for nothing."""

@@ -90,9 +90,9 @@ class State:
         """Shards that are ready."""
         return sum(status == ONLINE for status in self.shards.values())
 
-    def as_data(self) -> dict[str, object]:
-        """What a probe shows of it."""
-        return {
+    def as_data(self) -> Mapping[str, object]:
+        """What a probe shows of it; nothing of a process that has no shards, or does not know them yet."""
+        return self.shards and {
             "shards": {"own": len(self.shards), "online": self.online},
             "guilds": {"own": int(self.guilds), "available": int(self.guilds - self.unavailable)},
         }
@@ -101,7 +101,8 @@ class State:
         """What the start still waits for."""
         if self.started:
             return []
-        return [f"starting: {self.online} of {len(self.shards)} shards are online", *self._off()]
+        progress = f"{self.online} of {len(self.shards)} shards are online" if self.shards else "no shard is known yet"
+        return [f"starting: {progress}", *self._off()]
 
     def why_not_ready(self, share: float) -> list[str]:
         """What a bot that serves all its guilds would not have."""
@@ -218,7 +219,7 @@ class Health:
         if self._notifier is not None:
             news = () if self._told else self._news
             self._notifier.tell("WATCHDOG=1", *news)
-            self._told = "READY=1" in self._news
+            self._told = self._told or "READY=1" in news
 
     def _stuck(self, still: Callable[[], bool]) -> None:
         self._door.stand(still, self._why_stuck)
