@@ -44,7 +44,7 @@ class Options:
     :param rate: gateway events per second.
     :param uses: uses of commands, buttons and forms per second.
     :param trouble: seconds from one thing that goes wrong (errors, rate limits, reconnects) to the next; 0 is
-        never. The bots push StatsD too then, write an error log, and have been killed before.
+        never. The bots push StatsD too then, write an error log and target files, and have been killed before.
     :param scrape: seconds between two scrapes.
     :param settings: more settings of the exporters.
     :param rules: a folder of rules for Prometheus; without it there is one alert, which always fires.
@@ -122,8 +122,8 @@ class Fleet:
             arguments += ["--shards", ",".join(map(str, shards)), "--count", str(self.options.shards)]
         settings = {**labels, "port": "0", "state_dir": str(folder), **self.options.settings}
         if self.options.trouble:
-            pushed = {"statsd_url": self._sink, "statsd_interval": "1"}
-            settings = {**pushed, "error_log": str(folder / f"{number}.jsonl"), **settings}
+            written = {"error_log": str(folder / f"{number}.jsonl"), "file_sd_dir": str(folder)}
+            settings = {"statsd_url": self._sink, "statsd_interval": "1", **written, **settings}
             left = folder / f"last-exit-{self.sim.world.bot_id}-{number}.json"
             left.write_text('{"reason": "killed", "code": "none"}', encoding="utf-8")
         environment = {f"ARGUS_{name.upper()}": value for name, value in settings.items()}

@@ -34,7 +34,7 @@ FLEETS = {
 UNLABELLED = {"bot", "cluster"}
 """Variables that a single bot has no values of: it has neither label, and `.*` matches that."""
 
-_PULL = "the bot pushes no StatsD"
+_PULL, _NO_FILES = "the bot pushes no StatsD", "no target file is written"
 
 GOOD_NEWS = {
     ("overview", "Errors of commands"): "no command has failed",
@@ -55,6 +55,8 @@ GOOD_NEWS = {
     ("exporter", "Sent"): _PULL,
     ("exporter", "Bytes"): _PULL,
     ("exporter", "Dropped"): _PULL,
+    ("exporter", "Age of the target file"): _NO_FILES,
+    ("exporter", "Target files that failed"): _NO_FILES,
 }
 """Panels, by board and title, that are empty for the single bot, and why that is the good news. The fleet has none."""
 
