@@ -92,8 +92,10 @@ class Owner:
 class Discovery:
     """Keeps the file of one exporter, in a thread of its own, for a disk may take its time or hang.
 
-    It is written whole under another name, which Prometheus does not read, and then renamed. Files of this machine
-    whose processes are gone are removed. Whatever the world refuses is counted, said once, and tried again.
+    It is written whole under another name, which Prometheus does not read, and then renamed. What processes of this
+    machine have left that are gone is removed when the file is written first, for this may be the successor of one; or
+    when nobody has refreshed it for :data:`LEASE_SECONDS`. Until then it stays a target that is down, which somebody
+    should hear of. Whatever the world refuses is counted, said once, and tried again.
 
     :param port: tells the port that is bound, from any thread; None while there is none.
     """
@@ -105,7 +107,7 @@ class Discovery:
         self._errors: Final = instruments.counter(FILE_SD_ERRORS_TOTAL).labels()
         self._refreshed: Final = instruments.gauge(FILE_SD_LAST_REFRESH_TIMESTAMP_SECONDS).labels()
         self._owner: Final = Owner.this()
-        self._failing = False
+        self._failing = self._swept = False
         self._kept: tuple[Path, bytes] | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -115,7 +117,7 @@ class Discovery:
 
         :raises RuntimeError: if the system gives no thread.
         """
-        self._closed = threading.Event()
+        self._swept, self._closed = False, threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(self._closed,), name="argus_exporter.discovery", daemon=True
         )
@@ -162,6 +164,7 @@ class Discovery:
             _write(path, body)
         self._refreshed.value = time.time()
         self._sweep(path.stat().st_mtime)
+        self._swept = True
         return True
 
     def _remove(self) -> bool:
@@ -192,7 +195,9 @@ class Discovery:
         owner = Owner.of(path)
         if owner is None or owner.host != self._owner.host:
             return False
-        return owner.is_gone() if owner.scope == self._owner.scope else age > LEASE_SECONDS
+        if owner.scope != self._owner.scope:
+            return age > LEASE_SECONDS
+        return owner.is_gone() and (age > LEASE_SECONDS or not self._swept)
 
     # ------------------------------------------------------------------------------------- what it says
 

@@ -240,33 +240,44 @@ def process(folder: Path, port: int, does: str = "", **environ: str) -> Iterator
         child.communicate()
 
 
-async def test_the_file_of_a_process_that_was_killed_is_removed_by_the_next(
-    tmp_path: Path, unused_tcp_port_factory: Any, caplog: pytest.LogCaptureFixture
+async def test_the_file_of_a_process_that_was_killed_is_removed_by_the_next_that_starts(
+    tmp_path: Path, unused_tcp_port_factory: Any
 ) -> None:
-    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
-    with process(tmp_path, ports[0]) as first, process(tmp_path, ports[1]):
+    killed, going_on = unused_tcp_port_factory(), unused_tcp_port_factory()
+    with process(tmp_path, killed) as child, process(tmp_path, going_on):
         await until(lambda: len(said(tmp_path)) == 2)
-        first.kill()
-        first.wait()
-        await until(lambda: len(said(tmp_path)) == 1)
-        assert said(tmp_path) == [(f"127.0.0.1:{ports[1]}", {})]
-        async with kept(Place(tmp_path)):
-            assert len(said(tmp_path)) == 2
-            left(tmp_path, f"{HERE.host}-127.0.0.1-1.json", dataclasses.replace(HERE, pid=gone()))
+        child.kill()
+        child.wait()
+        await looked_at(tmp_path, going_on)
+        assert len(said(tmp_path)) == 2
+        async with kept(Place(tmp_path), 1):
             await until(lambda: len(said(tmp_path)) == 2)
-        assert [target for target, _ in said(tmp_path)] == [f"127.0.0.1:{ports[1]}"]
+            assert [target for target, _ in said(tmp_path)] == ["127.0.0.1:1", f"127.0.0.1:{going_on}"]
+
+
+async def looked_at(folder: Path, port: int) -> None:
+    """Wait until the process of a port has looked at all that is in a folder."""
+    (path,) = (each for each in files(folder) if each.name.endswith(f"-{port}.json"))
+    for _ in range(2):  # of which the second is of a look that begins later
+        os.utime(path, (0, 0))
+        await until(lambda: path.stat().st_mtime > 0)
 
 
 async def swept(folder: Path) -> list[str]:
-    """What is left in a folder when somebody has looked at all of it."""
-    mark = left(folder, f"{HERE.host}-x-1.json", dataclasses.replace(HERE, pid=gone()))
+    """What is left in a folder when a process has come and gone."""
     async with kept(Place(folder)):
-        await until(lambda: not mark.exists())
-        (path,) = (each for each in files(folder) if each.name.endswith("-9191.json"))
-        for _ in range(2):  # of which the second is of a look that began after the mark was gone
-            os.utime(path, (0, 0))
-            await until(lambda: path.stat().st_mtime > 0)
+        await looked_at(folder, 9191)
     return [path.name for path in files(folder)]
+
+
+async def test_what_nobody_has_refreshed_for_long_is_removed_later_too(tmp_path: Path) -> None:
+    async with kept(Place(tmp_path)):
+        await looked_at(tmp_path, 9191)
+        left(tmp_path, f"{HERE.host}-a-1.json", dataclasses.replace(HERE, start="1"), discovery.LEASE_SECONDS - 60)
+        await looked_at(tmp_path, 9191)
+        left(tmp_path, f"{HERE.host}-a-2.json", dataclasses.replace(HERE, start="1"), discovery.LEASE_SECONDS + 60)
+        await until(lambda: len(files(tmp_path)) == 2)
+        assert files(tmp_path)[1].name.endswith("-a-1.json")
 
 
 @pytest.mark.parametrize(
