@@ -33,8 +33,10 @@ _SEEN: Final = 20.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw what is asked for; the exit code is 0, or 1 where there is no Prometheus, or no fleet."""
+    given = _parser().parse_args(argv)
+    given.scrape = given.scrape or (15.0 if given.prometheus else 2.0)
     try:
-        asyncio.run(_draw(_parser().parse_args(argv)))
+        asyncio.run(_draw(given))
     except (FileNotFoundError, Ended, TimeoutError) as problem:
         print(str(problem) or "the fleet did not start in time", file=sys.stderr)
         return 1
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds from one thing that goes wrong to the next, 0: never (default: %(default)s)",
     )
     add("--prometheus", metavar="URL", help="draw what this one knows, instead of a simulated fleet")
-    add("--scrape", type=float, default=2.0, help="seconds between two scrapes (default: %(default)s)")
+    add("--scrape", type=float, help="seconds between two scrapes (default: 2, and 15 with --prometheus)")
     add("--unfold", action="store_true", help="open collapsed rows")
     add("--rows", type=int, default=1000, help="rows of the grid to draw at most, of 38 pixels each (default: all)")
     add("--var", action="append", default=[], metavar="NAME=VALUE", help="set a variable of the boards")
