@@ -429,9 +429,9 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         name="blocked",
-        what="Something holds the event loop up for 1.5 s, half of the time. It is over before the lag of ten "
+        what="Something holds the event loop up for 0.7 s, half of the time. It is over before the lag of ten "
         "minutes counts.",
-        incident=tell_often("hold", every=1.5, argument=1.5),
+        incident=tell_often("hold", every=0.7, argument=0.7),
         fires=_alerts("DiscordEventLoopBlocked"),
         lasts=1,
     ),
