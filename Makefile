@@ -46,8 +46,8 @@ reference: $(READY) ## write the generated tables in README.md anew
 dashboards: $(READY) ## build grafana/dashboards anew
 	$(BIN)/python -m grafana.builder
 
-preview: $(READY) ## draw the boards, without a Grafana, from a simulated fleet (needs Prometheus)
-	@$(BIN)/python -m grafana.preview $(ARGS)
+preview: $(READY) ## draw the README's pictures of boards from a simulated fleet, or what ARGS says (needs Prometheus)
+	@$(BIN)/python -m grafana.preview $(or $(ARGS),overview shards --trouble 20 --rows 36 --out grafana/pictures)
 
 bench: $(READY) ## measure what the exporter costs a bot
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

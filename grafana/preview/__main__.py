@@ -22,8 +22,7 @@ from grafana.preview.prometheus import Prometheus, resolve
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-ROOT: Final = Path(__file__).parents[2]
-PICTURES: Final = ROOT / "grafana" / "pictures"
+RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 _MOST_SHARDS: Final = 64
 """Shards that a process of the fleet has at most."""
 
@@ -61,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--unfold", action="store_true", help="open collapsed rows")
     add("--rows", type=int, default=1000, help="rows of the grid to draw at most, of 38 pixels each (default: all)")
     add("--var", action="append", default=[], metavar="NAME=VALUE", help="set a variable of the boards")
-    add("--out", type=Path, default=PICTURES, help="where the pictures go (default: %(default)s)")
+    add("--out", type=Path, default=Path("pictures"), help="where the pictures go (default: %(default)s)")
     return parser
 
 
@@ -89,9 +88,8 @@ async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Prometheus,
         return
     shards: int = given.shards
     clusters = _clusters(shards) if given.clusters is None else given.clusters
-    rules = ROOT / "prometheus" / "rules"
     options = Options(
-        shards, clusters, guilds=max(20, shards * 3), trouble=given.trouble, scrape=given.scrape, rules=rules
+        shards, clusters, guilds=max(20, shards * 3), trouble=given.trouble, scrape=given.scrape, rules=RULES
     )
     async with Fleet(options) as fleet:
         print(f"{shards} shards are up; watching for {given.minutes:g} minutes", flush=True)
