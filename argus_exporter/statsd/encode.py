@@ -3,14 +3,14 @@ r"""What a series is called on the wire, in four flavours of StatsD.
 A line is ``head value | type tail``. One line of each flavour, of ``discord_commands_total`` with the prefix ``bots``:
 
 ===========  ========================================================================================================
-plain        ``bots.discord_commands_total.shop=20buy.slash.ok:3|c``
+plain        ``bots.discord_commands_total.shop-20buy.slash.ok:3|c``
 graphite     ``bots.discord_commands_total;command=shop=20buy;type=slash;outcome=ok:3|c``
 dogstatsd    ``bots.discord_commands_total:3|c|#command:shop buy,type:slash,outcome:ok``
 influx       ``bots.discord_commands_total,command=shop buy,type=slash,outcome=ok:3|c``
 ===========  ========================================================================================================
 
 **Labels.** The constant ones come first, ``bot`` and then ``cluster``, where they are set; then those of the metric, in
-the order in which README.md lists them. Plain folds their values alone into the path, an empty one as ``=``; the others
+the order in which README.md lists them. Plain folds their values alone into the path, an empty one as ``-``; the others
 leave empty ones out, as Prometheus does. What the bot has on ``prometheus_client.REGISTRY`` gets the constant labels
 too, which Prometheus would give it with its target.
 
@@ -38,11 +38,12 @@ second), a gauge ``stats.gauges.<name>``. The endings come behind the whole path
 (``stats.counters.discord_commands_total.count;command=ping;type=slash;outcome=ok``).
 
 **Escapes.** What a flavour gives a meaning to is written as the bytes of its UTF-8 in hex, each after a mark that
-stands for nothing else: ``=`` in names and values of plain and graphite, ``-`` in the names of graphite's tags, ``%``
-in dogstatsd and influx. So no two series have one name, and none can end a line or begin another. Plain and graphite
-keep ASCII letters, digits and ``_ -`` (names, and values in graphite, ``.`` too): npm's ``statsd`` takes out what else
-there is. DogStatsD escapes only ``, | %`` and what is not printable, so that labels are those of a scrape. Graphite has
-a tag ``name`` of its own; a label of that name becomes ``name-``.
+stands for nothing else: ``-`` in the values of plain and in the names of graphite's tags, ``=`` in names of both and
+in the values of graphite, ``%`` in dogstatsd and influx. So no two series have one name, and none can end a line or
+begin another. Plain and graphite keep ASCII letters, digits and ``_`` (names, and values in graphite, ``. -`` too):
+npm's ``statsd`` takes out what else there is, and netdata ends a name at ``=``. DogStatsD escapes only ``, | %`` and
+what is not printable, so that labels are those of a scrape. Graphite has a tag ``name`` of its own; a label of that
+name becomes ``name-``.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ _NAME: Final = _Escape("%", _only(_WORD | {"-", "."}))
 
 FLAVOURS: Final[Mapping[str, Flavour]] = MappingProxyType(
     {
-        "plain": Flavour(_PATH, None, _Escape("=", _only(_WORD | {"-"})), ".", ".", "", most=4096),
+        "plain": Flavour(_PATH, None, _Escape("-", _only(_WORD)), ".", ".", "", most=4096),
         "graphite": Flavour(_PATH, _Escape("-", _only(_WORD)), _PATH, ";", ";", "=", reserved=_GRAPHITE_TAGS),
         "dogstatsd": Flavour(
             *(_NAME, _Escape("%", _only(_WORD)), _Escape("%", _printable_but(",|%"))),

@@ -45,10 +45,10 @@ async def test_collectd_has_every_counter_of_the_page(tmp_path: Path) -> None:
 
         await eventually(differing, {})
         found = server.values("derive")
-    assert found["shop_things_total.my=20bot.a=20b=2Fc=3A1=7Cg=0A"] == 3
-    assert found["discord_commands_total.my=20bot.shop=20sell.slash.bot_error"] == 1
-    assert found["discord_command_duration_seconds.count.my=20bot.slash"] == 2
-    assert found["discord_command_duration_seconds.sum.my=20bot.slash"] == 3
+    assert found["shop_things_total.my-20bot.a-20b-2Fc-3A1-7Cg-0A"] == 3
+    assert found["discord_commands_total.my-20bot.shop-20sell.slash.bot_error"] == 1
+    assert found["discord_command_duration_seconds.count.my-20bot.slash"] == 2
+    assert found["discord_command_duration_seconds.sum.my-20bot.slash"] == 3
     assert server.refused() == []
 
 
@@ -61,9 +61,9 @@ async def test_collectd_has_gauges_and_the_bot_s_own_stats(tmp_path: Path) -> No
 
         async def found() -> Values:
             there = {**server.values("derive"), **server.values("gauge")}
-            return {name: there.get(name, -1) for name in ("shop_balance.my=20bot", "shop.visits.a=20b", "shop.stock")}
+            return {name: there.get(name, -1) for name in ("shop_balance.my-20bot", "shop.visits.a-20b", "shop.stock")}
 
-        await eventually(found, {"shop_balance.my=20bot": -2.5, "shop.visits.a=20b": 4, "shop.stock": 7})
+        await eventually(found, {"shop_balance.my-20bot": -2.5, "shop.visits.a-20b": 4, "shop.stock": 7})
         assert set(server.values("objects")) == {"shop.authors"}
     assert server.refused() == []
 

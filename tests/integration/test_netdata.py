@@ -45,11 +45,11 @@ async def test_netdata_has_the_whole_counters_of_the_page(tmp_path: Path) -> Non
         async with argus_exporter.Exporter(port="off", state_dir="off", statsd_url=url, **plain) as exporter:
             exporter.counter("shop_things_total", "Things.", {"kind": 5}).labels("sword").inc(3)
             exporter.gauge("shop_balance", "Balance.").set(-2.5)
-            exporter.record_command("buy", 0.25)
+            exporter.record_command("shop buy", 0.25)
             exporter.record_command("sell", 0.25, error=LookupError())
             wanted = {
                 "shop.things_total.sword": 3,
-                "discord.commands_total.buy.slash.ok": 1,
+                "discord.commands_total.shop-20buy.slash.ok": 1,
                 "discord.commands_total.sell.slash.bot_error": 1,
                 "discord.command_duration_seconds.count.slash": 2,
             }

@@ -172,7 +172,7 @@ async def test_the_constant_labels_are_on_every_line_of_every_flavour() -> None:
                 await until(lambda exporter=exporter: value(exporter.instruments, LAST))  # type: ignore[misc]
             lines = receiver.recv(70_000).decode().split("\n")
         expected = {
-            "plain": r".b=201.c",
+            "plain": r".b-201.c",
             "graphite": ";bot=b=201;cluster=c",
             "dogstatsd": "|#bot:b 1,cluster:c",
             "influx": ",bot=b 1,cluster=c",
