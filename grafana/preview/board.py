@@ -35,8 +35,8 @@ class Target:
     def read(cls, raw: Json) -> Target:
         """A target of either data source: Prometheus' has `expr`, Graphite's `target`."""
         expr = raw.get("expr") or raw.get("target") or ""
-        instant = bool(raw.get("instant")) and not raw.get("range")
-        return cls(raw.get("refId", "A"), expr, raw.get("legendFormat", ""), instant, raw.get("format", "time_series"))
+        shown = raw.get("legendFormat", ""), bool(raw.get("instant")), raw.get("format", "time_series")
+        return cls(raw.get("refId", "A"), expr, *shown)
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _copies(panel: Panel, view: View) -> list[Panel]:
         return [panel]
     if panel.raw.get("repeatDirection") == "v":
         return [replace(panel, y=panel.y + i * panel.h, scope={known.name: one}) for i, one in enumerate(values)]
-    across = min(len(values), panel.raw.get("maxPerRow") or 4)
+    across = min(len(values), panel.raw["maxPerRow"])
     w = 24 // across
     return [
         replace(panel, x=i % across * w, y=panel.y + i // across * panel.h, w=w, scope={known.name: one})

@@ -144,7 +144,7 @@ async def variable_values(raw: Json, server: Server, view: View) -> list[str]:
     if raw["type"] == "query":
         return _picked(await server.values(view.query(query_of(raw))), raw.get("regex") or "")
     if raw["type"] == "custom":
-        return [one.strip().rpartition(" : ")[2] for one in str(raw["query"]).split(",")]
+        return [one.strip() for one in str(raw["query"]).split(",")]
     return list(_current(raw) or (str(raw.get("query", "")),))
 
 

@@ -59,9 +59,7 @@ def _merge(given: list[Table], _: Json) -> list[Table]:
 
 
 def _fits(one: Row, other: Row) -> bool:
-    shared = one.keys() & other.keys() - {"Time"}
-    own = {name for name in other.keys() - one.keys() if not name.startswith("Value")}
-    return bool(shared) and not own and all(one[name] == other[name] for name in shared)
+    return all(one[name] == other[name] for name in one.keys() & other.keys() - {"Time"})
 
 
 def _organize(given: list[Table], options: Json) -> list[Table]:

@@ -93,7 +93,7 @@ def test_copies_stand_beside_each_other_and_push_down_what_is_below() -> None:
 
 def test_only_chosen_values_have_a_copy() -> None:
     two = Variable("cluster", ("0", "1", "2"), ("0", "2"), several=True)
-    placed = repeated([panel(repeat="cluster")], View(0, 1, variables={"cluster": two}))
+    placed = repeated([panel(repeat="cluster", maxPerRow=4)], View(0, 1, variables={"cluster": two}))
     assert [one.scope["cluster"] for one in placed] == ["0", "2"]
 
 

@@ -83,7 +83,12 @@ async def test_variables_see_those_before_them_and_are_all_or_what_is_given(serv
     every = {"type": "query", "includeAll": True, "multi": True, "current": {"value": [ALL]}}
     raw = [
         {**every, "name": "job", "query": "label_values(up, job)"},
-        {**every, "name": "cluster", "query": {"query": 'label_values(up{job=~"$job"}, cluster)'}, "allValue": ".*"},
+        {
+            **every,
+            "name": "cluster",
+            "query": {"query": 'label_values(up{job=~"$job", x="$box"}, cluster)'},
+            "allValue": ".*",
+        },
         {"name": "slo", "type": "custom", "query": "0.9, 0.99", "current": {"value": "0.99"}},
         {"name": "box", "type": "textbox", "query": "", "current": {}},
         {"name": "source", "type": "datasource", "query": "prometheus", "current": {}},
@@ -91,7 +96,7 @@ async def test_variables_see_those_before_them_and_are_all_or_what_is_given(serv
     view = await resolve(Board({"templating": {"list": raw}}), server[1], VIEW, {"box": "7", "job": "b"})
     assert server[0].asked == [
         ("label/job/values", {"match[]": "up"}),
-        ("label/cluster/values", {"match[]": 'up{job=~"b"}'}),
+        ("label/cluster/values", {"match[]": 'up{job=~"b", x="7"}'}),
     ]
     assert view.variables == {
         "job": Variable("job", ("a", "b"), ("b",), several=True),

@@ -11,12 +11,12 @@ from grafana.preview.prometheus import Series
 from grafana.preview.tables import Table, ordered_by, tables, transformed
 
 
-def series(value: float, **labels: str) -> Series:
-    return Series(labels, ((1.0, value),))
+def series(value: float, at: float = 1.0, **labels: str) -> Series:
+    return Series(labels, ((at, value),))
 
 
 UP = (Target("A", "a"), [series(1, bot="x", cluster="0"), series(2, bot="x", cluster="1")])
-RAM = (Target("B", "b"), [series(30, bot="x", cluster="1"), series(10, bot="y")])
+RAM = (Target("B", "b"), [series(30, 2.0, bot="x", cluster="1"), series(10, bot="y")])
 
 
 def rows(found: list[Table]) -> list[dict[str, Any]]:
