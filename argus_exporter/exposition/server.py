@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from argus_exporter.exposition.reply import METHODS, Reply
-from argus_exporter.exposition.tls import Handshake
+from argus_exporter.exposition.tls import Gate
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
@@ -37,9 +37,6 @@ GRACE_SECONDS: Final = 0.5
 
 CONNECTIONS: Final = 128
 """Connections at once. One more takes the place of one that asks nothing."""
-
-HANDSHAKES: Final = 64
-"""TLS handshakes at once. One more takes the place of the oldest."""
 
 ASK_SECONDS: Final = 10.0
 """How long a client may take for a request, or for the first one after it has connected."""
@@ -111,10 +108,11 @@ class Server:
     ) -> None:
         self._settings: Final = settings
         self._routes: Final[dict[str, Handler]] = {"/": self._index, **probes, settings.metrics_path: metrics}
-        self._certificates: Final = certificates
         self._guarded: Final = guarded
         self._refused: Final = refused
-        self._handshakes: Final[dict[Handshake, None]] = {}
+        self._gate: Final = (
+            None if certificates is None else Gate(certificates, self._connection, lambda: refused("handshake"))
+        )
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -149,11 +147,11 @@ class Server:
             return
         opening.cancel()
         await asyncio.wait({opening})
+        if self._gate is not None:
+            await self._gate.close()
         if self._listener is not None:
             await _stop_listening(self._listener)
             self._listener = None
-        for handshake in list(self._handshakes):
-            handshake.abort()
         http, self._http = self._http, None
         if http is not None:
             await _hang_up(http)
@@ -173,7 +171,7 @@ class Server:
             tried.set()
             await asyncio.sleep(RETRY_SECONDS)
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        scheme = "http" if self._certificates is None else "https"
+        scheme = "http" if self._gate is None else "https"
         _log.info("metrics at %s://%s:%s%s", scheme, host, self.port, self._settings.metrics_path)
         if not self._guarded and not all(map(_is_loopback, self.sockets)):
             _log.warning("%s:%s: whoever reaches it may read the metrics, for no token is set", host, self.port)
@@ -198,8 +196,13 @@ class Server:
             listener = await self._bind(ports.pop())
         self._listener = listener
         try:
-            await listener.start_serving()
+            if self._gate is None:
+                await listener.start_serving()
+            else:
+                self._gate.open(listener.sockets)
         except OSError:
+            if self._gate is not None:
+                await self._gate.close()
             self._listener = None
             listener.close()
             raise
@@ -211,25 +214,7 @@ class Server:
         return await loop.create_server(self._connection, self._settings.host, port, start_serving=False)
 
     def _connection(self) -> asyncio.Protocol:
-        """The protocol of a new connection."""
-        if self._certificates is None:
-            return self._plain()
-        return Handshake(self._certificates, self._plain, self._shaking, self._shaken)
-
-    def _shaking(self, handshake: Handshake) -> None:
-        if len(self._handshakes) >= HANDSHAKES:
-            oldest = next(iter(self._handshakes))
-            del self._handshakes[oldest]
-            oldest.abort()
-        self._handshakes[handshake] = None
-
-    def _shaken(self, handshake: Handshake, well: bool) -> None:  # noqa: FBT001
-        self._handshakes.pop(handshake, None)
-        if not well:
-            self._refused("handshake")
-
-    def _plain(self) -> asyncio.Protocol:
-        """A connection that speaks HTTP. In a full house the oldest that asks nothing has to go."""
+        """The protocol of a new connection. In a full house the oldest that asks nothing has to go."""
         if self._http is None:  # closed, and accepted right before
             return _Refused()
         there = [each for each in self._http.connections if each.transport is not None]

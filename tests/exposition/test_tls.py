@@ -20,7 +20,6 @@ import trustme
 
 from argus_exporter import Exporter, SettingError, Settings
 from argus_exporter.exposition import files, tls
-from argus_exporter.exposition import server as server_module
 from argus_exporter.exposition.reply import Reply
 from tests.clients import until, value
 
@@ -324,21 +323,22 @@ async def test_the_key_may_be_in_the_same_file(paper: Paper) -> None:
 async def test_handshakes_that_are_not_finished_make_way_and_keep_nobody_out(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "HANDSHAKES", 5)
+    monkeypatch.setattr(tls, "HANDSHAKES", 5)
     async with serving(**paper.settings) as exporter, contextlib.AsyncExitStack() as stack:
         readers = []
         for _ in range(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
             stack.callback(writer.close)
             readers.append(reader)
-        server = exporter._site._server
+        gate = exporter._site._server._gate
+        assert gate is not None
         await until(lambda: value(exporter.instruments, REFUSED, "handshake") == 15)
-        assert len(server._handshakes) == 5
+        assert len(gate._shaking) == 5
         assert await get(exporter, paper.client()) == 200
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(readers[0].read(), 10) == b""
         await exporter.close()
-        assert server._handshakes == {}
+        assert gate._shaking == {}
         for reader in readers:
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.wait_for(reader.read(), 10) == b""
@@ -364,5 +364,5 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing(paper: Paper) -
             client.sendall(words)
             client.close()
         await until(lambda: value(exporter.instruments, REFUSED, "handshake") == 3)
-        await until(lambda: not exporter._site._server._handshakes)
+        await until(lambda: not exporter._site._server._gate._shaking)
         await until(lambda: asyncio.all_tasks() == tasks)
