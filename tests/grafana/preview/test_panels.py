@@ -96,6 +96,7 @@ def test_a_heatmap_has_what_each_bucket_has_for_itself() -> None:
     _, axes = drawn("heatmap", *found, fieldConfig=config(), options=HEAT)
     counts = axes.collections[0].get_array()
     assert [[float(one) if one > 0 else 0 for one in row] for row in counts.filled(0)] == [[1, 2], [4, 0], [4, 7]]
+    assert counts.mask.tolist() == [[False, False], [False, True], [False, False]]  # nothing has no colour
     assert [label.get_text() for label in axes.get_yticklabels()] == ["100 ms", "250 ms"]
 
 
@@ -126,3 +127,39 @@ def test_a_table_says_how_many_rows_it_has_no_room_for() -> None:
     assert said[-1] == "21 more rows"
     assert sheet.texts[10].get_text() == "Value"
     assert sheet.texts[10].get_position()[0] == 106  # after a column of 100 pixels
+
+
+@pytest.mark.parametrize(
+    ("mode", "count", "wanted"),
+    [
+        ("auto", 1, ["7"]),
+        ("auto", 2, ["a", "7", "b", "8"]),
+        ("value", 2, ["7", "8"]),
+        ("name", 2, ["a", "b"]),
+        ("value_and_name", 1, ["a", "7"]),
+    ],
+)
+def test_a_tile_says_its_name_or_its_newest_value_or_both(mode: str, count: int, wanted: list[str]) -> None:
+    found = [series(1, 7, math.nan, name="a"), series(8, name="b")][:count]
+    options = {"textMode": mode, "colorMode": "value"}
+    sheet, _ = drawn("stat", *found, fieldConfig=config(unit="none"), options=options)
+    assert [text.get_text() for text in sheet.texts] == wanted
+
+
+@pytest.mark.parametrize(
+    ("labels", "legend", "wanted"),
+    [
+        ({"bot": "b"}, "__auto", "b"),
+        ({"bot": "b", "job": "j"}, "__auto", '{bot="b", job="j"}'),
+        ({"__name__": "up", "job": "j"}, "", 'up{job="j"}'),
+        ({"__name__": "up"}, "__auto", "up"),
+        ({}, "__auto", "Value"),
+        ({"bot": "b"}, "{{bot}} {{cluster}} shard", "b  shard"),
+    ],
+)
+def test_a_series_is_called_as_its_legend_says_or_by_its_labels(
+    labels: dict[str, str], legend: str, wanted: str
+) -> None:
+    options = {"textMode": "name", "colorMode": "background"}
+    sheet, _ = drawn("stat", series(1, **labels), legend=legend, fieldConfig=config(), options=options)
+    assert [text.get_text() for text in sheet.texts] == [wanted]
