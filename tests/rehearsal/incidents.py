@@ -183,6 +183,7 @@ async def given_up(scene: Scene) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def shut_out(scene: Scene) -> AsyncIterator[None]:
     """The first process is started again while Discord takes no connection."""
+    await scene.processes[0].prepare()
     await scene.processes[0].kill()
     async with scene.sim.during("gateway_refuses"):
         await scene.processes[0].start()
