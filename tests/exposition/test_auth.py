@@ -7,7 +7,6 @@ import base64
 import contextlib
 import logging
 import os
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,20 +175,6 @@ async def test_a_token_is_replaced_by_writing_the_file(
         assert "what was read before still holds: SettingError: ARGUS_TOKEN_FILE=" in warnings[0]
         file.write_text("again")
         assert (await ask(exporter, b"Bearer again"))[0] == 200
-
-
-async def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "tokens"
-    file.write_text("a")
-    monkeypatch.setattr(files, "LOOK_SECONDS", 3600)
-    watched = files.Watched([file], file.read_text)
-    file.write_text("bb")
-    assert await watched.fresh() == "a"
-    monkeypatch.setattr(watched, "_next", time.monotonic())
-    assert await watched.fresh() == "bb"
-    file.write_text("ccc")
-    assert await watched.fresh() == "bb"
-    watched.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

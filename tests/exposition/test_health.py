@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from discord.ext import commands
 
 from argus_exporter import ArgusExporter, Exporter, Settings, attach
@@ -340,6 +342,38 @@ async def test_curl_says_what_blocks(capfd: pytest.CaptureFixture[str]) -> None:
             block(done)
         assert answers[0].endswith(" 503")
         assert f"{__name__}:block:" in answers[0]
+
+
+# ------------------------------------------------------------------------------------------ what the documents say
+
+ROOT = Path(__file__).parents[2]
+HEALTHCHECK = re.compile(r"(?m)^HEALTHCHECK .*?CMD (\[.*\])$")
+
+
+@pytest.mark.parametrize("document", ["README.md", "examples/compose/Dockerfile"])
+async def test_the_health_check_for_docker_passes_while_the_loop_turns_and_only_then(document: str) -> None:
+    (line,) = HEALTHCHECK.findall((ROOT / document).read_text(encoding="utf-8"))
+    program, *arguments = json.loads(line)
+    assert (program, "127.0.0.1:9191/livez" in arguments[1]) == ("python", True)
+    async with Exporter(Settings(**QUIET, live_seconds=1)) as exporter:
+        command = [sys.executable, *(each.replace("9191", str(exporter.port)) for each in arguments)]
+
+        def check() -> int:
+            return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
+
+        assert await asyncio.to_thread(check) == 0
+        with asking(lambda: until_blocked(exporter.port, "/livez") and check()) as (done, answers):
+            block(done)
+        assert answers == [1]
+
+
+def test_the_probes_of_the_manifest_are_there_and_those_of_the_readme() -> None:
+    manifest = yaml.safe_load((ROOT / "prometheus" / "kubernetes" / "statefulset.yml").read_text(encoding="utf-8"))
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    probes = {name: container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert [probe["httpGet"]["path"] for probe in probes.values()] == ["/startupz", "/livez", "/readyz"]
+    blocks = re.findall(r"(?ms)^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert probes in [yaml.safe_load(block) for block in blocks]
 
 
 # ------------------------------------------------------------------------------------------ systemd

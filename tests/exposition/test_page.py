@@ -354,6 +354,7 @@ async def test_beyond_the_bound_a_scraper_is_told_to_come_again(house: House) ->
             assert response.status == 503
             assert response.headers["Retry-After"] == "5"
             assert await response.text() == "503: 65 scrapes at once already\n"
+            assert house.instruments.counter(catalogue.REQUESTS_REFUSED_TOTAL).labels("busy").value == 1
         house.page._rendering.release()
         try:
             assert await asyncio.gather(*waiting) == [200] * ADMITTED
