@@ -1,33 +1,21 @@
-"""The command line, against real pages over real sockets."""
+"""The command line: what it prints, and how it ends."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-import typing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from argus_exporter import catalogue
 from argus_exporter.__main__ import main
 from argus_exporter.catalogue import METRICS
-from argus_exporter.exposition.encode import Encoder
-from argus_exporter.instruments import Instruments
 from argus_exporter.settings import UNSET, Settings, variable_of
 from argus_exporter.version import VERSION
-
-if typing.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-FINE = "settings: every ARGUS_ variable that is known has a value that is allowed\n"
 
 
 @pytest.fixture(autouse=True)
@@ -38,38 +26,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     # a proxy that the command line must not ask
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
-
-
-@contextlib.contextmanager
-def served(body: bytes, status: int = 200) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/metrics"
-        server.shutdown()
-        thread.join()
-
-
-def page(statuses: dict[str, float], *, down: str = "") -> bytes:
-    instruments = Instruments({"bot": 'a "b" }{ \n', "cluster": "1"})
-    instruments.gauge(catalogue.EXPORTER_INFO).labels(VERSION, "3").set(1)
-    instruments.histogram(catalogue.EVENT_LOOP_LAG_SECONDS).labels().observe(1)
-    instruments.gauge(catalogue.COLLECTOR_UP).labels("loop").set(1)
-    if down:
-        instruments.gauge(catalogue.COLLECTOR_UP).labels(down).set(0)
-    for shard, status in statuses.items():
-        instruments.gauge(catalogue.SHARD_STATUS).labels(shard).set(status)
-    return Encoder(instruments).page()
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -148,9 +104,11 @@ def test_the_settings_are_printed_as_json(capsys: pytest.CaptureFixture[str], mo
         "argument": "port",
         "default": "9191",
         "value": "http",
-        "help": "Port of `/metrics`; 0 takes a free one, `off` opens none.",
-        "allowed": "a port from 1 to 65535, 0 for a free one, or off",
-        "error": "ARGUS_PORT='http' is not allowed: a port from 1 to 65535, 0 for a free one, or off",
+        "help": "Port of `/metrics`; 0 takes a free one, `9191-9199` the first of these that is free, "
+        "`off` opens none.",
+        "allowed": "a port from 1 to 65535, 0 for a free one, at most 1000 such as 9191-9199, or off",
+        "error": "ARGUS_PORT='http' is not allowed: a port from 1 to 65535, 0 for a free one, at most 1000 such as "
+        "9191-9199, or off",
     }
     assert (by_name["ARGUS_CLUSTER"]["value"], by_name["ARGUS_CLUSTER"]["error"]) == ("2", None)
     assert by_name["ARGUS_BOT"]["value"] is None
@@ -166,146 +124,55 @@ def test_a_secret_is_not_printed(capsys: pytest.CaptureFixture[str], monkeypatch
             assert "***" in out or (command == ["check"] and token == "s3cret")
 
 
-# ------------------------------------------------------------------------------------------------ check: settings
+# ------------------------------------------------------------------------------------------------ check
 
 
-def test_settings_that_are_right_one_by_one_and_not_together_fail_the_check(
+def test_what_was_found_is_printed_a_line_each(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ARGUS_TLS_KEY", __file__)
-    assert main(["check"]) == 1
-    assert said(capsys) == f"ARGUS_TLS_KEY={__file__!r} is not allowed: ARGUS_TLS_CERT is not set\n"
-
-
-def test_settings_that_are_allowed_pass_the_check(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ARGUS_PORT", "0")
-    monkeypatch.setenv("ARGUS_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setenv("ARGUS_SERVICE_PORT", "9191")
-    monkeypatch.setenv("ARGUS_SERVICE_PORT_METRICS", "9191")
-    monkeypatch.setenv("ARGUS_PORT_9191_TCP", "tcp://10.0.0.1:9191")
-    monkeypatch.setenv("ARGUS_PORT_9191_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("ARGUS_PORT", "off")
     assert main(["check"]) == 0
-    assert said(capsys) == FINE
-
-
-def test_every_setting_that_is_not_allowed_is_said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    lines = said(capsys).splitlines()
+    assert lines[0] == "ok      settings: every ARGUS_ variable that is known has a value that is allowed"
+    assert "ok      port: off: no page is served" in lines
     monkeypatch.setenv("ARGUS_PORT", "http")
-    monkeypatch.setenv("ARGUS_USER_REGISTRY", "perhaps")
+    monkeypatch.setenv("ARGUS_PROT", "1")
     assert main(["check"]) == 1
-    assert said(capsys).splitlines() == [
-        "ARGUS_PORT='http' is not allowed: a port from 1 to 65535, 0 for a free one, or off",
-        "ARGUS_USER_REGISTRY='perhaps' is not allowed: on or off",
-    ]
+    wrong, unknown, *_ = said(capsys).splitlines()
+    assert wrong.startswith("wrong   settings: ARGUS_PORT='http' is not allowed: a port from 1 to 65535")
+    assert unknown == "warning settings: ARGUS_PROT is not a setting: did you mean ARGUS_PORT?"
 
 
-def test_a_misspelt_variable_is_said_but_may_be_another_programs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ARGUS_PROT", "80")
-    monkeypatch.setenv("ARGUS_QQQ", "80")
-    assert main(["check"]) == 0
-    assert said(capsys) == f"ARGUS_PROT is not a setting: did you mean ARGUS_PORT?\nARGUS_QQQ is not a setting\n{FINE}"
-
-
-# ------------------------------------------------------------------------------------------------ check: the page
-
-
-def test_a_page_of_a_running_exporter_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
-    body = page({"0": 3, "1": 3, "2": 6, "3": 9, "4": 2.5})
-    with served(body) as url:
-        assert main(["check", "--url", url]) == 0
-    series = sum(not line.startswith("#") for line in body.decode().splitlines())
-    first, alive, shards, *others = said(capsys).splitlines(keepends=True)
-    assert first == FINE
-    assert alive == f"{url}: alive, {series} series, 4 of the {len(METRICS)} metrics of argus_exporter\n"
-    assert shards == (
-        "discord_shard_status: 2 online, 1 resuming, 1 9, which means nothing, 1 2.5, which means nothing\n"
-    )
-    assert sorted(others) == ["  2.5, which means nothing: 4\n", "  9, which means nothing: 3\n", "  resuming: 2\n"]
-
-
-@pytest.mark.parametrize(
-    ("status", "word"),
-    [*enumerate(("unknown", "unhealthy", "offline", "online", "starting", "stopping", "resuming"))],
-)
-def test_each_status_has_its_word(status: int, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with served(page({"7": status})) as url:
-        assert main(["check", "--url", url]) == 0
-    assert f"discord_shard_status: 1 {word}\n" in said(capsys)
-
-
-def test_a_page_without_shards_does_not_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    with served(page({})) as url:
-        assert main(["check", "--url", url]) == 1
-    assert "discord_shard_status: is not there. Is the extension loaded" in said(capsys)
-
-
-def test_a_collector_that_is_down_does_not_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    with served(page({"0": 3}, down="gateway")) as url:
-        assert main(["check", "--url", url]) == 1
-    out = said(capsys)
-    assert "collector gateway: does not see all that it should, the bot's log says why\n" in out
-    assert "collector loop" not in out
-
-
-def test_everything_wrong_on_a_page_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with served(page({}, down="gateway")) as url:
-        assert main(["check", "--url", url]) == 1
-    out = said(capsys)
-    assert "discord_shard_status: is not there" in out
-    assert "collector gateway: does not see" in out
-
-
-def test_wrong_settings_fail_the_check_of_a_good_page(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_found_is_printed_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_PORT", "off")
+    assert main(["check", "--json"]) == 0
+    found = json.loads(said(capsys))
+    assert found["ok"] is True
+    assert {"status": "ok", "name": "port", "text": "off: no page is served"} in found["checks"]
     monkeypatch.setenv("ARGUS_PORT", "http")
-    with served(page({"0": 3})) as url:
-        assert main(["check", "--url", url]) == 1
-    assert "alive" in said(capsys)
+    assert main(["check", "--json"]) == 1
+    assert json.loads(said(capsys))["ok"] is False
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"hello\n", b"\xff\xfe\n", b"go_info 1\nx notanumber\n", b"# argus_exporter_info 1\n"]
+    ("terminal", "environ", "painted"),
+    [(True, {}, True), (False, {}, False), (True, {"NO_COLOR": "1"}, False), (True, {"TERM": "dumb"}, False)],
 )
-def test_a_page_of_something_else_does_not_pass(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    with served(body) as url:
-        assert main(["check", "--url", url]) == 1
-    assert said(capsys) == (
-        f"{FINE}{url}: answers, but is not the page of argus_exporter: argus_exporter_info is not there\n"
-    )
-
-
-def test_an_answer_that_is_an_error_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with served(b"no", status=404) as url:
-        assert main(["check", "--url", url]) == 1
-    assert said(capsys) == f"{FINE}{url}: answers with 404 Not Found\n"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1:1/metrics",
-        "http://127.0.0.1:99999/",
-        "http://127.0.0.1:x/",
-        "http://[::1/",
-        "http://127.0.0.1:1/ a",
-    ],
-)
-def test_a_page_that_is_not_reachable_is_told_without_a_traceback(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--url", url]) == 1
-    assert re.fullmatch(rf"{re.escape(FINE)}{re.escape(url)}: not reachable: .+\n", said(capsys))
-
-
-def test_a_page_that_does_not_come_in_time_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/metrics"
-        assert main(["check", "--url", url, "--timeout", "0.05"]) == 1
-    assert said(capsys) == f"{FINE}{url}: not reachable: timed out\n"
+def test_colours_are_for_terminals_that_want_them(
+    *,
+    terminal: bool,
+    environ: dict[str, str],
+    painted: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, text in {"ARGUS_PORT": "off", **environ}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    main(["check"])
+    assert said(capsys).startswith("\x1b[32mok     \x1b[0m settings: " if painted else "ok      settings: ")
 
 
 # ------------------------------------------------------------------------------------------------ the command line
