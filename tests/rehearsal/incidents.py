@@ -7,9 +7,12 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 from tests.rehearsal.scene import Process, Scene
+
+NOTICED: Final = 6.0
+"""Real seconds after which Prometheus knows that a target is gone from a file: it looks every five."""
 
 Incident = Callable[[Scene], AbstractAsyncContextManager[None]]
 
@@ -172,8 +175,9 @@ async def unlisted(scene: Scene) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def given_up(scene: Scene) -> AsyncIterator[None]:
-    """The last process is ended and taken from the list, and there again at the end."""
+    """The last process is taken from the list and ended, and there again at the end."""
     async with unlisted(scene):
+        await asyncio.sleep(NOTICED)
         await scene.processes[-1].kill()
         yield
         await scene.processes[-1].start()
@@ -208,6 +212,7 @@ def joined(process: Process) -> Incident:
         await scene.up()
         yield
         scene.processes.remove(more)
+        await asyncio.sleep(NOTICED)
         await more.kill()
 
     return run
