@@ -56,7 +56,7 @@ def free_again(door: Door, places: int) -> None:
 def test_whoever_comes_has_the_answer_whatever_they_ask(listening: socket.socket) -> None:
     with standing([listening]):
         assert ask(listening) == ANSWER
-        assert ask(listening, b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000) == ANSWER
+        assert ask(listening, b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000 + b"\r\n\r\n") == ANSWER
         assert ask(listening, b"HEAD / HTTP/1.1\r\n\r\n") == ANSWER.removesuffix(b"{}")
     assert listening.fileno() != -1
     assert listening.gettimeout() == 0
