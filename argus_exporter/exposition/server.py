@@ -45,7 +45,6 @@ ASK_BYTES: Final = 256 * 1024
 """How much it may send for one, with what it sends while it is answered."""
 
 _KEEP_ALIVE: Final = 300
-_LONGEST_LINE: Final = 8190
 _LINGER: Final = 1
 _ROUNDS: Final = 5
 """Of the loop, until asyncio has let go of a connection: it is accepted, made, aborted and lost in a round each."""
@@ -290,14 +289,7 @@ class _Connection(web.RequestHandler):
 
     def __init__(self, manager: web.Server, refused: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
-        super().__init__(
-            manager,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=_KEEP_ALIVE,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
-            **options,
-        )
+        super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=_KEEP_ALIVE, **options)
         self.busy = False
         self._refused = refused
         self._received = 0

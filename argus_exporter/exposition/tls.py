@@ -69,7 +69,6 @@ def context(cert: Path, key: Path | None, client_ca: Path | None) -> ssl.SSLCont
     :raises SettingError: if the files do not load, or the key does not fit.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.set_alpn_protocols(["http/1.1"])
     # no session is resumed: each is checked against the files as they are now
     made.options |= ssl.OP_NO_TICKET
     made.num_tickets = 0

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ async def test_a_token_is_replaced_by_writing_the_file(
     caplog.set_level(logging.INFO)
     file = tmp_path / "tokens"
     file.write_text("old\n")
+    before = set(threading.enumerate())
     async with serving(token="fixed", token_file=file) as exporter:
         for texts, right, wrong in (
             (None, "old", "new"),
@@ -175,6 +177,8 @@ async def test_a_token_is_replaced_by_writing_the_file(
         assert "what was read before still holds: SettingError: ARGUS_TOKEN_FILE=" in warnings[0]
         file.write_text("again")
         assert (await ask(exporter, b"Bearer again"))[0] == 200
+        assert "argus_exporter.files" in {thread.name for thread in threading.enumerate()}
+    await until(lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -408,7 +408,7 @@ async def test_systemd_hears_ready_once_and_a_sign_of_life_while_the_loop_turns(
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         monkeypatch.setenv("WATCHDOG_USEC", "3000000")
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
-        async with Exporter(Settings(**QUIET, live_seconds=1)):
+        async with Exporter(Settings(**QUIET, live_seconds=1)) as exporter:
             await until(lambda: hear().count("WATCHDOG=1") > 3)
             assert hear()[0] == "WATCHDOG_USEC=3000000"
             assert hear().count("READY=1") == 1
@@ -417,7 +417,11 @@ async def test_systemd_hears_ready_once_and_a_sign_of_life_while_the_loop_turns(
             time.sleep(0.5)  # noqa: ASYNC251 - that is the test
             assert len(hear()) == before
             await until(lambda: len(hear()) > before)
-        assert hear()[-1] == "WATCHDOG_USEC=0"
+            await exporter.close()
+            assert hear()[-1] == "WATCHDOG_USEC=0"
+            await exporter.start()
+            await until(lambda: hear().count("READY=1") == 2)
+            assert hear().count("WATCHDOG_USEC=3000000") == 2
 
 
 @needs_unix

@@ -588,6 +588,17 @@ async def cut(reader: asyncio.StreamReader) -> None:
         assert await asyncio.wait_for(reader.read(), 30) == b""
 
 
+async def test_a_client_that_has_left_is_not_waited_for(server: Server) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await until(lambda: len(server._http.connections) == 1)  # type: ignore[union-attr]
+    (connection,) = server._http.connections  # type: ignore[union-attr]
+    assert isinstance(connection, server_module._Connection)
+    timer = connection._timer
+    assert timer is not None
+    writer.close()
+    await until(timer.cancelled)
+
+
 @pytest.mark.parametrize("words", [b"", b"G", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: "])
 async def test_a_client_that_does_not_say_what_it_wants_is_cut(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
     monkeypatch.setattr(server_module, "ASK_SECONDS", 0.1)

@@ -266,6 +266,25 @@ async def test_an_authority_that_is_no_longer_trusted_lets_nobody_in(paper: Pape
             await get(exporter, scraper)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_no_session_outlives_the_files_that_it_was_checked_against(paper: Paper, version: ssl.TLSVersion) -> None:
+    context = paper.client("scraper@example.org")
+    context.minimum_version = context.maximum_version = version
+
+    def ask(port: int, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secure:
+                secure.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert secure.recv(12) == b"HTTP/1.1 200"
+                assert not secure.session_reused
+                return secure.session
+
+    async with serving(**paper.settings, tls_client_ca=paper.authority) as exporter:
+        session = await asyncio.to_thread(ask, exporter.port or 0, None)
+        assert session is None or not session.has_ticket
+        await asyncio.to_thread(ask, exporter.port or 0, session)
+
+
 # ------------------------------------------------------------------------------------------ what is wrong at the load
 
 
