@@ -1,0 +1,24 @@
+"""One process of several: `CLUSTERS=4 SHARDS=64 ARGUS_CLUSTER=0 DISCORD_TOKEN=... python cluster_bot.py`, then 1, ..."""
+
+import os
+import signal
+
+import discord
+from discord.ext import commands
+
+CLUSTER, CLUSTERS, SHARDS = (int(os.environ[name]) for name in ("ARGUS_CLUSTER", "CLUSTERS", "SHARDS"))
+
+
+class Bot(commands.AutoShardedBot):
+    """Any bot, with its share of the shards."""
+
+    async def setup_hook(self) -> None:
+        """Load the extension: this line is all."""
+        await self.load_extension("argus_exporter")
+
+
+# Docker and Kubernetes ask a process to end by a signal that discord.py does not know
+signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+mine = range(SHARDS * CLUSTER // CLUSTERS, SHARDS * (CLUSTER + 1) // CLUSTERS)
+bot = Bot("!", intents=discord.Intents.default(), shard_ids=list(mine), shard_count=SHARDS)
+bot.run(os.environ["DISCORD_TOKEN"])
