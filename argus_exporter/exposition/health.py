@@ -151,8 +151,7 @@ class Health:
 
         :raises OSError, RuntimeError: if the system gives no socket for systemd, or no thread.
         """
-        self._started = self._told = False
-        self._state, self._news, period = None, (), PERIOD
+        self._told, self._news, period = False, (), PERIOD
         if supervisor is not None:
             self._notifier = Notifier(supervisor)
             period = min(period, (supervisor.watchdog or math.inf) / 3)

@@ -43,6 +43,21 @@ async def test_files_that_fail_to_load_are_told_once_and_looked_at_until_they_do
     watched.close()
 
 
+async def test_a_file_that_stays_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LOOK_SECONDS", 0)
+    file, read = tmp_path / "file", list[str]()
+    file.write_text("a")
+    watched = files.Watched([file], lambda: read.append(file.read_text()))
+    for _ in range(3):
+        await watched.fresh()
+    assert read == ["a"]
+    file.write_text("long")
+    for _ in range(3):
+        await watched.fresh()
+    assert read == ["a", "long"]
+    watched.close()
+
+
 async def test_without_files_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LOOK_SECONDS", 0)
     watched = files.Watched([None], lambda: 1)

@@ -647,14 +647,32 @@ async def test_a_client_that_is_between_two_scrapes_is_not_cut_and_one_in_the_mi
 async def test_an_answer_may_take_longer_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "ASK_SECONDS", 0.1)
     refusals = Refusals()
+    begun = asyncio.Event()
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
         await asyncio.sleep(0.3)
         return await metrics(request)
 
     async with refusals.counted(slow) as server:
-        answer = await raw(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert answer.endswith(b"up 1\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await begun.wait()
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 10)).count(b"up 1\n") == 2
+        writer.close()
+    assert refusals == []
+
+
+async def test_what_was_answered_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "ASK_BYTES", 100)
+    refusals = Refusals()
+    async with refusals.counted() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(5):
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"up 1\n"), 10)
+        writer.close()
     assert refusals == []
 
 

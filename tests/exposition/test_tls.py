@@ -343,6 +343,7 @@ async def test_handshakes_that_are_not_finished_make_way_and_keep_nobody_out(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls, "HANDSHAKES", 5)
+    monkeypatch.setattr(tls, "HANDSHAKE_SECONDS", 3600)
     async with serving(**paper.settings) as exporter, contextlib.AsyncExitStack() as stack:
         readers = []
         for _ in range(20):
@@ -356,7 +357,7 @@ async def test_handshakes_that_are_not_finished_make_way_and_keep_nobody_out(
         assert await get(exporter, paper.client()) == 200
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(readers[0].read(), 10) == b""
-        await exporter.close()
+        await asyncio.wait_for(exporter.close(), 10)
         assert gate._shaking == {}
         for reader in readers:
             with contextlib.suppress(ConnectionError):
