@@ -1,4 +1,4 @@
-"""One process of several: `CLUSTERS=4 SHARDS=64 ARGUS_CLUSTER=0 DISCORD_TOKEN=... python cluster_bot.py`, then 1, ..."""
+"""One process of several: `CLUSTERS=4 SHARDS=64 ARGUS_CLUSTER=0 DISCORD_TOKEN=... python cluster_bot.py`, 1, ..."""
 
 import os
 import signal
@@ -17,8 +17,12 @@ class Bot(commands.AutoShardedBot):
         await self.load_extension("argus_exporter")
 
 
-# Docker and Kubernetes ask a process to end by a signal that discord.py does not know
-signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+def end(*_: object) -> None:
+    """End as by Ctrl+C: Docker and Kubernetes ask for that by a signal which discord.py does not know."""
+    signal.raise_signal(signal.SIGINT)
+
+
+signal.signal(signal.SIGTERM, end)
 mine = range(SHARDS * CLUSTER // CLUSTERS, SHARDS * (CLUSTER + 1) // CLUSTERS)
 bot = Bot("!", intents=discord.Intents.default(), shard_ids=list(mine), shard_count=SHARDS)
 bot.run(os.environ["DISCORD_TOKEN"])
