@@ -91,6 +91,26 @@ def test_nobody_is_taken_from_who_turns_again_meanwhile(listening: socket.socket
         listening.accept()[0].close()
 
 
+def test_a_connection_that_somebody_else_took_takes_no_place(listening: socket.socket) -> None:
+    taken: list[socket.socket] = []
+
+    def still() -> bool:
+        """The second question comes when somebody is there, and right before the door accepts."""
+        with contextlib.suppress(BlockingIOError):
+            asked.append(1)
+            if len(asked) == 2:
+                taken.append(listening.accept()[0])
+        return len(asked) < 4
+
+    asked: list[int] = []
+    with socket.create_connection(listening.getsockname()), standing([listening], still) as door:
+        while len(asked) < 4:
+            time.sleep(0.01)
+        free_again(door, door_module.CONNECTIONS)
+    assert len(taken) == 1
+    taken[0].close()
+
+
 def test_without_a_server_there_is_nothing_to_do() -> None:
     with standing([]):
         time.sleep(0.1)

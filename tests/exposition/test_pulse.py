@@ -86,6 +86,17 @@ async def test_a_silence_below_the_limit_is_known_and_not_told(told: Told) -> No
     await pulse.close()
 
 
+async def test_a_pause_between_question_and_answer_counts_for_two_periods_at_most(told: Told) -> None:
+    pulse = told.start(limit=10)
+    await until(lambda: told.turned)
+    time.sleep(0.1)  # noqa: ASYNC251 - from here on a question is open
+    pulse._looked -= 100
+    assert pulse.silence() < 1
+    time.sleep(0.1)  # noqa: ASYNC251
+    assert told.stuck == 0
+    await pulse.close()
+
+
 async def test_the_end_comes_while_the_loop_stands_still_too(told: Told) -> None:
     pulse = told.start(limit=0.05)
     while not told.stuck:
