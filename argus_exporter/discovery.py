@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import ipaddress
 import json
 import logging
@@ -106,7 +107,6 @@ class Discovery:
         self._port: Final = port
         self._errors: Final = instruments.counter(FILE_SD_ERRORS_TOTAL).labels()
         self._refreshed: Final = instruments.gauge(FILE_SD_LAST_REFRESH_TIMESTAMP_SECONDS).labels()
-        self._owner: Final = Owner.this()
         self._failing = self._swept = False
         self._kept: tuple[Path, bytes] | None = None
         self._closed = threading.Event()
@@ -140,18 +140,19 @@ class Discovery:
         self._attempt(self._remove)
 
     def _attempt(self, act: Callable[[], bool]) -> bool:
+        """Say whether the file is there, and right."""
         try:
-            done = act()
+            kept = act()
         except Exception as error:  # noqa: BLE001 - nearly always an OSError; nothing may end the thread
             self._errors.value += 1
             if not self._failing:
                 _log.warning("%s: cannot keep the file for Prometheus, goes on trying: %s", self._folder, error)
             self._failing = True
             return False
-        if self._failing and done:
+        if self._failing and kept:
             self._failing = False
             _log.info("%s: the file for Prometheus is kept again", self._folder)
-        return done
+        return kept
 
     def _refresh(self) -> bool:
         port = self._port()
@@ -174,7 +175,7 @@ class Discovery:
         if _content(path) == body:  # or else somebody has taken over
             path.unlink(missing_ok=True)
         self._refreshed.value = None
-        return True
+        return False
 
     def _sweep(self, now: float) -> None:
         """Remove what processes of this machine have left that are gone.
@@ -200,6 +201,11 @@ class Discovery:
         return owner.is_gone() and (age > LEASE_SECONDS or not self._swept)
 
     # ------------------------------------------------------------------------------------- what it says
+
+    @functools.cached_property
+    def _owner(self) -> Owner:
+        """Asked for in the thread: some systems start a program to tell which machine this is."""
+        return Owner.this()
 
     @property
     def _folder(self) -> Path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -107,8 +109,9 @@ async def test_a_process_says_where_it_is_while_it_runs(tmp_path: Path) -> None:
 async def test_an_exporter_that_is_started_again_says_so_again(tmp_path: Path) -> None:
     exporter = Exporter(port=0, file_sd_dir=tmp_path)
     for _ in range(2):
+        left(tmp_path, f"{HERE.host}-a-1.json", dataclasses.replace(HERE, start="1"))
         async with exporter:
-            await until(lambda: said(tmp_path))
+            await until(lambda: said(tmp_path) and "a:1" not in dict(said(tmp_path)))
             assert said(tmp_path) == [(f"127.0.0.1:{exporter.port}", {})]
     assert files(tmp_path) == []
 
@@ -142,6 +145,7 @@ async def test_the_target_is_what_prometheus_can_reach(
 ) -> None:
     async with kept(Place(tmp_path, host=host, file_sd_host=given)):
         assert said(tmp_path) == [(target, {})]
+        assert re.fullmatch(r"[\w.-]+", files(tmp_path)[0].name)
 
 
 async def test_a_file_waits_for_the_port(tmp_path: Path) -> None:
@@ -371,6 +375,7 @@ async def test_a_folder_that_is_not_there_is_said_once_and_tried_again(
         await until(lambda: f"{folder}: the file for Prometheus is kept again" in caplog.text)
         shutil.rmtree(folder)
         await until(lambda: caplog.text.count("goes on trying") == 2)
+    assert caplog.text.count("is kept again") == 1
 
 
 async def test_a_file_that_stands_in_the_way_is_an_error_and_nothing_more(tmp_path: Path) -> None:
@@ -425,6 +430,16 @@ async def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_prom
     with process(tmp_path, unused_tcp_port):
         await until(lambda: said(tmp_path))
         assert [path.suffix for path in files(tmp_path)] == [".json"]
+
+
+async def test_a_write_that_fails_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    async with Exporter(port=0, file_sd_dir=tmp_path) as exporter:
+        await until(lambda: value(exporter.instruments, ERRORS))
+    assert files(tmp_path) == []
 
 
 async def test_a_disk_that_hangs_does_not_hold_the_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
