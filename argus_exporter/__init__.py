@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing
 
-from argus_exporter.cog import ArgusExporter, ClientExporter, attach
+from argus_exporter.cog import ArgusExporter, ClientExporter, attach, cog_for
 from argus_exporter.discordpy import http_trace
 from argus_exporter.exporter import Exporter
 from argus_exporter.settings import SettingError, Settings
@@ -36,4 +36,4 @@ __all__ = (
 
 async def setup(bot: commands.Bot | commands.AutoShardedBot) -> None:
     """Add the Cog: the entry point of ``load_extension``."""
-    await bot.add_cog(ArgusExporter(bot))
+    await bot.add_cog(cog_for(bot))

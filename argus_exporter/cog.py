@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import types
 import typing
 from typing import Any, Final
 
@@ -109,6 +111,7 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
     def __init__(
         self, bot: commands.Bot | commands.AutoShardedBot, /, settings: Settings | None = None, **options: Any
     ) -> None:
+        super().__init__()
         self.exporter: Final = ClientExporter(bot, settings, **options)
         self.custom, self.manual = self.exporter.custom, self.exporter.manual
         self._before: dict[str, object] = {}
@@ -172,6 +175,18 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
         if attributes.get("stats") is self.stats:
             del attributes["stats"]
             attributes.update(self._before)
+
+
+def cog_for(bot: commands.Bot | commands.AutoShardedBot) -> ArgusExporter:
+    """The Cog for this bot: Red-DiscordBot refuses those that do not inherit from its own ``Cog`` too."""
+    own: Any = getattr(sys.modules.get("redbot.core.commands"), "Cog", None)
+    if own is None or type(bot).__module__ != "redbot.core.bot":
+        return ArgusExporter(bot)
+    both: Any = types.new_class(
+        "ArgusExporter", (ArgusExporter, own), {}, lambda space: space.update(__module__=__name__)
+    )
+    cog: ArgusExporter = both(bot)
+    return cog
 
 
 def attach(client: discord.Client, settings: Settings | None = None, **options: Any) -> ClientExporter:
