@@ -182,9 +182,8 @@ def cog_for(bot: commands.Bot | commands.AutoShardedBot) -> ArgusExporter:
     own: Any = getattr(sys.modules.get("redbot.core.commands"), "Cog", None)
     if own is None or type(bot).__module__ != "redbot.core.bot":
         return ArgusExporter(bot)
-    both: Any = types.new_class(
-        "ArgusExporter", (ArgusExporter, own), {}, lambda space: space.update(__module__=__name__)
-    )
+    named: Any = {"__module__": __name__}  # by which it knows, at an unload, whose Cog it is
+    both: Any = types.new_class("ArgusExporter", (ArgusExporter, own), {}, lambda space: space.update(named))
     cog: ArgusExporter = both(bot)
     return cog
 

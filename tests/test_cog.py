@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import gc
@@ -212,6 +213,34 @@ async def test_two_exporters_on_one_client_are_refused() -> None:
             await until(lambda: value(exporter_of(bot).instruments, EVENTS, "MESSAGE_CREATE") == 1)
 
 
+async def test_a_bot_that_takes_only_cogs_of_its_own_kind_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cog(commands.Cog):
+        def __init__(self) -> None:
+            self.made = True
+
+    class Red(PlainBot):
+        async def add_cog(self, cog: commands.Cog, **options: Any) -> None:
+            assert isinstance(cog, Cog)
+            await super().add_cog(cog, **options)
+
+    monkeypatch.setitem(sys.modules, "redbot.core.commands", typing.cast("Any", argparse.Namespace(Cog=Cog)))
+    plain = PlainBot()
+    await plain.load_extension("argus_exporter")
+    assert not isinstance(plain.get_cog("ArgusExporter"), Cog)
+    await plain.unload_extension("argus_exporter")
+    monkeypatch.setattr(Red, "__module__", "redbot.core.bot")
+    async with Simulator(guilds=2) as sim:
+        bot = Red()
+        async with logged_in(bot, sim):
+            await bot.load_extension("argus_exporter")
+            cog: Any = bot.get_cog("ArgusExporter")
+            assert cog.made
+            assert type(cog).__module__ == "argus_exporter.cog"
+            assert "discord_shards 1" in await scrape(cog.port)
+            await bot.unload_extension("argus_exporter")
+            assert bot.get_cog("ArgusExporter") is None
+
+
 def belongings(bot: discord.Client) -> dict[str, Any]:
     """What a load could leave behind."""
     loop = asyncio.get_running_loop()
@@ -269,17 +298,29 @@ async def test_unloading_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_thousand_loads_and_unloads_leave_everything_as_it_was() -> None:
+async def test_a_thousand_loads_and_unloads_under_traffic_leave_everything_as_it_was() -> None:
     async with Simulator(guilds=2, shards=2) as sim:
-        bot = ShardedBot(shard_count=2)
+        bot, heard = ShardedBot(shard_count=2), list[str]()
         async with logged_in(bot, sim, 2):
+            await sim.flush()
+            bot.add_listener(heard_by(heard), "on_socket_event_type")
             await bot.add_cog(argus_exporter.ArgusExporter(bot))
             await bot.remove_cog("ArgusExporter")
-            before = await rested(bot)
-            for _ in range(1000):
-                await bot.add_cog(argus_exporter.ArgusExporter(bot))
-                await bot.remove_cog("ArgusExporter")
+            before, sent = await rested(bot), all_sent(sim)
+            async with sim.traffic(rate=100):
+                for _ in range(1000):
+                    await bot.add_cog(argus_exporter.ArgusExporter(bot))
+                    await bot.remove_cog("ArgusExporter")
+            await until(lambda: len(heard) == all_sent(sim) - sent)
+            assert len(heard) > 100
             assert await rested(bot, before) == before
+
+
+def heard_by(heard: list[str]) -> typing.Callable[[str], typing.Coroutine[Any, Any, None]]:
+    async def on_socket_event_type(name: str) -> None:
+        heard.append(name)
+
+    return on_socket_event_type
 
 
 async def test_reloading_the_modules_many_times_leaves_everything_as_it_was() -> None:
