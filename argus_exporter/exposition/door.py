@@ -14,8 +14,6 @@ if typing.TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
-    from argus_exporter.exposition.server import Listening
-
 READ_SECONDS: Final = 2.0
 """How long a client may take for its request."""
 
@@ -24,6 +22,32 @@ CONNECTIONS: Final = 64
 
 _MOST_BYTES: Final = 16 * 1024
 _ROUND_SECONDS: Final = 0.05
+
+
+class Listening(typing.Protocol):
+    """What is needed of a socket that listens; uvloop's are none of Python's own."""
+
+    @property
+    def family(self) -> int:
+        """Of its address."""
+        ...
+
+    @property
+    def type(self) -> int:
+        """A stream."""
+        ...
+
+    def fileno(self) -> int:
+        """Its number."""
+        ...
+
+    def getsockname(self) -> Any:
+        """Its address."""
+        ...
+
+
+def _said(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
 
 
 class Door:

@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from argus_exporter.exposition.door import Listening
     from argus_exporter.exposition.files import Watched
 
 Handler = typing.Callable[[web.BaseRequest], "Awaitable[web.StreamResponse]"]
@@ -249,32 +250,6 @@ class Server:
         reply = Reply([page.encode()], headers={"Content-Type": "text/html; charset=utf-8"})
         await reply.send(request)
         return reply
-
-
-class Listening(typing.Protocol):
-    """What is needed of a socket that listens; uvloop's are none of Python's own."""
-
-    @property
-    def family(self) -> int:
-        """Of its address."""
-        ...
-
-    @property
-    def type(self) -> int:
-        """A stream."""
-        ...
-
-    def fileno(self) -> int:
-        """Its number."""
-        ...
-
-    def getsockname(self) -> Any:
-        """Its address."""
-        ...
-
-
-def _said(ports: range) -> str:
-    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
 
 
 def _is_loopback(listening: Listening) -> bool:

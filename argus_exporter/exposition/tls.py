@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from argus_exporter.exposition.server import Listening
+    from argus_exporter.exposition.door import Listening
 
 HANDSHAKES: Final = 64
 """At once. One more takes the place of the oldest."""
