@@ -110,6 +110,9 @@ def _url(text: str) -> str:
     if not re.match(r"https?://[^/\s]+", text):
         msg = f"{text!r} is not a URL such as http://127.0.0.1:9191/metrics"
         raise argparse.ArgumentTypeError(msg)
+    if "@" in text.split("/")[2]:
+        msg = f"no secret in a URL: it is asked for with {variable_of('token')}"
+        raise argparse.ArgumentTypeError(msg)
     return text
 
 

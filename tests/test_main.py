@@ -186,6 +186,7 @@ def test_colours_are_for_terminals_that_want_them(
         (["metrics", "--yaml"], "unrecognized arguments: --yaml"),
         (["check", "--url", "localhost:9191"], "'localhost:9191' is not a URL such as http://127.0.0.1:9191/metrics"),
         (["check", "--url", "file:///etc/passwd"], "'file:///etc/passwd' is not a URL"),
+        (["check", "--url", "http://me:s3cret@a/metrics"], "no secret in a URL: it is asked for with ARGUS_TOKEN\n"),
         (["check", "--timeout", "soon"], "'soon' is not a number of seconds"),
         (["check", "--timeout", "0"], "'0' is not a number of seconds"),
         (["check", "--timeout", "3601"], "'3601' is not a number of seconds"),
@@ -197,7 +198,9 @@ def test_a_wrong_command_line_ends_with_two(
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
-    assert complaint in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert complaint in err
+    assert "s3cret" not in err
 
 
 def test_the_help_names_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

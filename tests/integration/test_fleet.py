@@ -16,7 +16,7 @@ import yaml
 from argus_exporter import ArgusExporter, Exporter
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, ShardedBot, logged_in, until, value
-from tests.integration.programs import Prometheus, configured_prometheus
+from tests.integration.programs import Prometheus, configured_prometheus, free_port
 from tests.prometheus.rules import FOLDER, ROOT
 from tests.rehearsal import scaled
 from tests.rehearsal.scene import DISTANCE
@@ -34,12 +34,14 @@ class Fleet:
     def __init__(self, folder: Path, sim: Simulator) -> None:
         self.targets, self._folder, self._sim = folder / "targets", folder, sim
         self.targets.mkdir()
+        first = free_port()
+        self._ports = f"{first}-{first + 99}"
         self._children: list[asyncio.subprocess.Process] = []
 
-    async def start(self, cluster: int, *, ports: str = "0", count: int = PROCESSES * SHARDS) -> None:
+    async def start(self, cluster: int, *, count: int = PROCESSES * SHARDS) -> None:
         """Start a process with the shards of a cluster."""
         first, state = cluster * SHARDS, self._folder / f"state-{len(self._children)}"
-        settings = {"PORT": ports, "BOT": "fleet", "CLUSTER": str(cluster), "STATE_DIR": str(state)}
+        settings = {"PORT": self._ports, "BOT": "fleet", "CLUSTER": str(cluster), "STATE_DIR": str(state)}
         settings |= {"FILE_SD_DIR": str(self.targets), "SESSION_LIMIT_INTERVAL": "off"}
         arguments = (self._sim.url, self._sim.token, str(first), str(first + SHARDS - 1), str(count))
         self._children.append(
