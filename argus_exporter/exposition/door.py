@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import typing
-from typing import Final
+from typing import Any, Final
 
 if typing.TYPE_CHECKING:
     import ssl
@@ -44,10 +44,6 @@ class Listening(typing.Protocol):
     def getsockname(self) -> Any:
         """Its address."""
         ...
-
-
-def _said(ports: range) -> str:
-    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
 
 
 class Door:

@@ -252,6 +252,10 @@ class Server:
         return reply
 
 
+def _said(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
+
+
 def _is_loopback(listening: Listening) -> bool:
     return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
