@@ -24,6 +24,7 @@ NAMES: Final = {
     "page": "a page of a thousand commands, beside argus-dpy's at the same load",
     "sample": "bringing the gauges up to date",
     "scrape": "a scrape over HTTP, beside the peers",
+    "import": "importing and installing it, over discord.py's own",
     "statsd": "an increment that goes out over StatsD, beside other clients",
 }
 
