@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,10 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     """A bot with the extension loaded, scraped directly (job `bot`) and as text (job `text`), and one without a bot."""
     program("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {**LABELS, **own_settings(folder)}.items():
+    with pytest.MonkeyPatch.context() as environment, socket.socket(type=socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))  # takes it all, and reads nothing
+        pushing = {"statsd_url": f"udp://127.0.0.1:{statsd.getsockname()[1]}", "file_sd_dir": str(folder)}
+        for name, value in {**LABELS, **own_settings(folder), **pushing}.items():
             environment.setenv(f"ARGUS_{name.upper()}", value)
         async with (
             Simulator(guilds=6, members=5, channels=2, shards=SHARDS, heartbeat_interval=0.5) as sim,
