@@ -67,8 +67,8 @@ matrix: $(READY) ## run the tests on every supported discord.py, and on every su
 constraints: $(READY) ## pin the newest versions of everything (needs Python 3.11, 3.12 and 3.13)
 	@$(BIN)/python .ci/pin.py
 
-build: $(READY) ## build the wheel into dist/
-	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist . && ls dist/*.whl
+build: $(READY) ## build the wheel and the source distribution into dist/
+	@$(BIN)/python -m hatchling build --directory dist
 
 clean: ## remove everything that was made here, .venv too
 	rm -rf $(VENV) .venvs .prometheus3 .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

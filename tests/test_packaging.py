@@ -8,9 +8,11 @@ import email.parser
 import os
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -134,3 +136,57 @@ def test_the_source_distribution_can_be_tested(built: Path) -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"} <= inside
     assert {"argus_exporter/py.typed", "tests/test_packaging.py", ".ci/constraints.txt"} <= inside
     assert "examples/discord_simulator/__init__.py" in inside
+
+
+INSTALLED = """
+import asyncio, sys, urllib.request, argus_exporter
+async def main():
+    async with argus_exporter.Exporter(port=0, state_dir="off") as exporter:
+        url = f"http://127.0.0.1:{exporter.port}/metrics"
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+    print(argus_exporter.__file__, argus_exporter.__version__, "process_resident_memory_bytes " in page)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+def test_it_is_installed_in_a_new_environment_and_works_without_the_repository(
+    kind: str, built: Path, metadata: email.message.Message, tmp_path: Path
+) -> None:
+    """What it needs is lent by this environment, for an index may be away; that pip finds it enough is checked."""
+    (archive,) = built.glob(kind)
+    folder = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    (packages,) = folder.rglob("site-packages")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("ARGUS_", "PYTHON"))}
+    lent = tmp_path / "lent"
+    lend(lent)
+    (packages / "lent.pth").write_text(f"{lent}\n", encoding="utf-8")
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-index",
+        "--no-build-isolation",
+        str(archive),
+    ]
+    subprocess.run(pip, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    done = subprocess.run(
+        [python, "-c", INSTALLED], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    file, version, works = done.stdout.split()
+    assert Path(file).is_relative_to(folder)
+    assert (version, works) == (metadata["Version"], "True")
+    assert str(ROOT) not in done.stderr
+
+
+def lend(folder: Path) -> None:
+    """Everything of this environment but our own package, which is linked to the repository."""
+    folder.mkdir()
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if "argus_exporter" not in each.name and each.suffix != ".pth":
+            (folder / each.name).symlink_to(each)
