@@ -41,12 +41,22 @@ LEFT_OUT = (
 WITH_A_CLIENT = (
     "tests/collectors",
     "tests/discordpy",
+    "tests/faults/test_bot.py",
     "tests/session",
     "tests/simulator",
     "tests/test_cog.py",
     "tests/test_peers.py",
     "tests/test_readme.py",
     "tests/test_sentry.py",
+)
+ON_UVLOOP = (
+    "tests/collectors/test_gateway.py",
+    "tests/collectors/test_loop.py",
+    "tests/collectors/test_rest.py",
+    "tests/collectors/test_shards.py",
+    "tests/faults/test_bot.py",
+    # it looks at the timers of asyncio's own loop
+    "--deselect=tests/collectors/test_loop.py::test_a_scrape_that_accounts_for_a_stall_leaves_one_timer",
 )
 AT_A_TIME = 2
 
@@ -57,14 +67,16 @@ class Cell:
 
     python: str
     discord_py: str
+    loop: str = "asyncio"
 
     def __str__(self) -> str:
-        return f"Python {self.python}, discord.py {self.discord_py}"
+        return f"Python {self.python}, discord.py {self.discord_py}, {self.loop}"
 
     @property
     def folder(self) -> Path:
         """Its virtual environment."""
-        return ROOT / ".venvs" / f"python{self.python}-discord.py{self.discord_py}"
+        loop = "" if self.loop == "asyncio" else f"-{self.loop}"
+        return ROOT / ".venvs" / f"python{self.python}-discord.py{self.discord_py}{loop}"
 
     @property
     def own(self) -> str:
@@ -78,7 +90,8 @@ def cells() -> list[Cell]:
     oldest = {Cell(next(iter(able)), dpy) for dpy, able in _able(here).items() if able}
     newest = {Cell(python, NEWEST) for python in here}
     tested = Cell("{}.{}".format(*sys.version_info), NEWEST)
-    return sorted((oldest | newest) - {tested}, reverse=True)  # the long ones first
+    uvloop = [Cell(here[0], NEWEST, "uvloop")] if here and sys.platform != "win32" else []
+    return [*sorted((oldest | newest) - {tested}, reverse=True), *uvloop]  # the long ones first
 
 
 def _here() -> list[str]:
@@ -119,6 +132,8 @@ def set_up(cell: Cell) -> None:
 
 def tests_of(cell: Cell) -> list[str]:
     """What pytest is told to run."""
+    if cell.loop == "uvloop":
+        return list(ON_UVLOOP)
     return [f"--ignore={path}" for path in LEFT_OUT] if cell.discord_py == NEWEST else list(WITH_A_CLIENT)
 
 
@@ -128,7 +143,7 @@ def run(cell: Cell, arguments: list[str]) -> bool:
     set_up(cell)
     ready = time.monotonic()
     command = [cell.own, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests_of(cell)]
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TESTS_LOOP": cell.loop}
     done = subprocess.run([*command, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     last = (done.stdout.strip().splitlines() or ["no output"])[-1].strip("= ")
     shown = "" if done.returncode == 0 else f"\n{done.stdout}{done.stderr}"

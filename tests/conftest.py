@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -26,6 +30,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for name in _package():
             del sys.modules[name]
         sys.modules.update(imported)
+
+
+class OnUvloop:
+    """Runs the tests on uvloop."""
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        return {"uvloop": importlib.import_module("uvloop").new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("TESTS_LOOP") == "uvloop":
+        config.pluginmanager.register(OnUvloop())
 
 
 def _package() -> dict[str, ModuleType]:
