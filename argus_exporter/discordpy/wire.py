@@ -32,6 +32,8 @@ _CLOCK_SECONDS: Final = 0.2
 """So long the clock needs no other response: their number does not make it better, their spread does."""
 
 _REFUSED: Final = 400
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
 
 UNHELD_SECONDS: Final = 0.001
 """A request that was held back for less was not held back: so long takes the work of sending it."""
@@ -44,8 +46,8 @@ class Exchange:
 
     :ivar route: the template.
     :ivar sent: when, by ``time.perf_counter``; ``seconds``: from then to the headers of the response.
-    :ivar status: as text; ``error`` where no response came.
-    :ivar headers: of the response, where they may still be asked for.
+    :ivar code: the status of its response, 0 where none came; ``status``: as text, ``error`` instead of 0, once told.
+    :ivar headers: of the response, where it refused something; ``limits``: of any other, while discord.py acts on them.
     :ivar api: whether it went to Discord's API, and not to its CDN or elsewhere.
     :ivar interaction_id: whose first response it is.
     :ivar address: where it goes, as long as nobody has asked what route that is.
@@ -55,8 +57,10 @@ class Exchange:
     # what most of them never have costs nothing in the class
     api: bool = False
     seconds: float = 0.0
+    code: int = 0
     status: str = "error"
     headers: Mapping[str, str] | None = None
+    limits: Mapping[str, str] | None = None
     interaction_id: int | None = None
     address: str = ""
     told: bool = False
@@ -84,16 +88,24 @@ _SENT: Final = HttpListener.sent
 _DONE: Final = HttpListener.done
 
 
-class _Call:
-    """A call of ``HTTPClient.request``, from after the global limit on."""
+class _Call(Exchange):
+    """A call of ``HTTPClient.request``, from after the global limit on; where its route is known, its first attempt.
 
-    __slots__ = ("began", "first", "last", "over", "template")
+    :ivar sent: when its first attempt was, however that is known.
+    :ivar began: when, by ``time.perf_counter``.
+    :ivar again: its last attempt, where that is another object.
+    :ivar over: whether it has ended; what its task sends after that is none of its own.
+    """
 
-    def __init__(self, template: str | None) -> None:
-        self.template = template
-        self.first: Exchange | None = None
-        self.last: Exchange | None = None
-        self.over = False
+    api: bool = True
+    again: Exchange | None = None
+    over: bool = False
+
+    def __init__(self, route: str) -> None:
+        # by hand what Exchange does, because each call costs
+        self.method = ""
+        self.route = route
+        self.sent = 0.0
         self.began = perf_counter()
 
 
@@ -125,6 +137,7 @@ class Wire(Part[HttpListener]):
         self._clock_due = 0.0
         self._journal = view.journal
         self._notes = view.journal.notes
+        self._done = self._tell_done
         self._of_session = Patches()
         self._calls: ContextVar[_Call | None] = ContextVar("argus_exporter_call", default=None)
 
@@ -196,16 +209,25 @@ class Wire(Part[HttpListener]):
     # ------------------------------------------------------------------------------------- attempts
 
     def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        get_call, fly, journal, begin, end = self._calls.get, self.flying.add, self._journal, self._begin, self.end
+
         async def _request(method: str, str_or_url: Any, **named: Any) -> Any:
-            exchange = self._begin(method, str_or_url) if self._active else None
-            if exchange is None:
+            if not self._active:
                 return await original(method, str_or_url, **named)
+            call = get_call()
+            if call is not None and call.route and not (call.sent or call.over or journal.limit == 1):
+                # the first attempt of a call whose route is known, as nearly all are: what begin does, without calls
+                exchange: Exchange | None = call
+                fly(call)
+                call.method, call.sent = method, perf_counter()
+            else:
+                exchange = begin(method, str_or_url)
             try:
                 response = await original(method, str_or_url, **named)
             except BaseException:
-                self.end(exchange, None)
+                end(exchange, None)
                 raise
-            self.end(exchange, response)
+            end(exchange, response)
             return response
 
         return _request
@@ -217,23 +239,29 @@ class Wire(Part[HttpListener]):
 
     def _begin(self, method: str, url: Any) -> Exchange | None:
         call = self._calls.get()
-        if call is None or call.over or call.template is None:
-            address = url if type(url) is str else self._text(url)
-            if not address or address.startswith(_WEBSOCKETS):
-                return None
-            exchange = Exchange(method, "", perf_counter())
-            exchange.address = address
+        if call is not None and call.route and not (call.sent or call.over):
+            exchange: Exchange = call
+            exchange.method, exchange.sent = method, perf_counter()
+        elif (another := self._attempt(None if call is None or call.over else call, method, url)) is None:
+            return None
         else:
-            exchange = Exchange(method, call.template, perf_counter())
-            exchange.api = True
-        if call is not None and not call.over:
-            call.last = exchange
-            if call.first is None:
-                call.first = exchange
+            exchange = another
         self.flying.add(exchange)
         if self._journal.limit == 1:  # somebody wants to be told in this task
             self._journal.settle()
             self._tell_sent(exchange)
+        return exchange
+
+    def _attempt(self, call: _Call | None, method: str, url: Any) -> Exchange | None:
+        """An attempt that is no call's first one, or whose route is looked for later; None for a websocket."""
+        route = "" if call is None else call.route
+        address = "" if route else url if type(url) is str else self._text(url)
+        if not route and (not address or address.startswith(_WEBSOCKETS)):
+            return None
+        exchange = Exchange(method, route, perf_counter())
+        exchange.address, exchange.api = address, bool(route)
+        if call is not None:
+            call.again, call.sent = exchange, call.sent or exchange.sent
         return exchange
 
     def _text(self, url: object) -> str:
@@ -252,17 +280,18 @@ class Wire(Part[HttpListener]):
         exchange.seconds = done - exchange.sent
         if response is not None:
             try:
-                status, headers = response.status, response.headers
-                exchange.status = str(status)
-                if exchange.api or status >= _REFUSED:  # who has called asks them why it waited
-                    exchange.headers = headers
-                if done >= self._clock_due or self._clock.skew is None:
-                    self._note_clock(exchange, headers.get("Date"), done)
+                exchange.code = response.status
+                if exchange.code >= _REFUSED:
+                    exchange.headers = response.headers
+                elif exchange.api:
+                    exchange.limits = response.headers
+                if done >= self._clock_due:
+                    self._note_clock(exchange, response.headers.get("Date"), done)
             except Exception as error:  # noqa: BLE001 - the user's session may answer with anything
                 self._failed(error)
         self.flying.discard(exchange)
         notes = self._notes
-        notes.append((self._tell_done, exchange))
+        notes.append((self._done, exchange))
         if len(notes) >= self._journal.limit:
             self._journal.settle()
 
@@ -271,8 +300,8 @@ class Wire(Part[HttpListener]):
             _resolve(exchange)
         if exchange.api:
             now = time()
-            self._clock_due = done + _CLOCK_SECONDS
             self._clock.note(date, now - exchange.seconds, now)
+            self._clock_due = 0.0 if self._clock.skew is None else done + _CLOCK_SECONDS
 
     # ------------------------------------------------------------------------------------- what is told of them later
 
@@ -290,6 +319,8 @@ class Wire(Part[HttpListener]):
     def _tell_done(self, exchange: Exchange) -> None:
         if exchange.address:
             _resolve(exchange)
+        if exchange.code:
+            exchange.status = str(exchange.code)
         self._tell(_DONE, exchange)
 
     def _tell(self, what: Callable[[HttpListener, Exchange], None], exchange: Exchange) -> None:
@@ -322,12 +353,18 @@ class Wire(Part[HttpListener]):
             if over.__class__ is asyncio.Event and not over.is_set():
                 await self._wait_for_all(over)
             # its own template saves the search for one; a user's Route may have an id in it
-            call = _Call(_OWN_TEMPLATES.get(getattr(route, "path", None)))
+            call = _Call(_OWN_TEMPLATES.get(getattr(route, "path", None), ""))
             set_call(call)
             try:
                 return await original(route, **named)
             finally:
-                waited(call)
+                call.over, now = True, perf_counter()
+                # nearly all are neither held back nor tried again
+                if call.again is None and now - call.began - call.seconds < UNHELD_SECONDS:
+                    self.unheld += 1
+                else:
+                    waited(call, now)
+                call.limits = None  # their memory is used again, and is in the caches then
 
         return request
 
@@ -339,21 +376,18 @@ class Wire(Part[HttpListener]):
         finally:
             self.tell(HttpListener.waited, "global", perf_counter() - began)
 
-    def _waited(self, call: _Call) -> None:
-        """The call is over: what its task sends from now on is none of its own."""
-        now, call.over = perf_counter(), True
-        first, last = call.first, call.last
-        if first is None or last is None:  # cancelled, or RateLimited, before it was sent
+    def _waited(self, call: _Call, now: float) -> None:
+        last = call.again or call
+        seconds = call.sent - call.began
+        after = now - last.sent - last.seconds
+        if not call.sent:  # cancelled, or RateLimited, before it was sent
             seconds = now - call.began
-        else:
-            seconds, after = first.sent - call.began, now - last.sent - last.seconds
-            if after > UNHELD_SECONDS:
-                try:
-                    seconds += _slept_after(last, after)
-                except ValueError as error:  # a header that is no number
-                    self._failed(error)
-            if last.status < "4":
-                last.headers = None  # their memory is used again, and is in the caches then
+        elif after > UNHELD_SECONDS:
+            try:
+                seconds += _slept_after(last, after)
+            except ValueError as error:  # a header that is no number
+                self._failed(error)
+        last.limits = None
         if seconds < UNHELD_SECONDS:
             self.unheld += 1
         else:
@@ -384,10 +418,11 @@ def _slept_after(last: Exchange, passed: float) -> float:
     It sleeps for ``X-RateLimit-Reset-After`` when nothing remains, or no more than others have under way. The pause
     after a 429 or a 5xx is none of a bucket's.
     """
-    if last.headers is None or last.status == "429" or last.status.startswith("5"):
+    headers = last.limits or last.headers
+    if headers is None or last.code == _TOO_MANY or last.code >= _SERVER_ERROR:
         return 0.0
-    reset_after = float(last.headers.get("X-RateLimit-Reset-After", 0))
-    is_empty = last.headers.get("X-RateLimit-Remaining") == "0"
+    reset_after = float(headers.get("X-RateLimit-Reset-After", 0))
+    is_empty = headers.get("X-RateLimit-Remaining") == "0"
     return min(passed, reset_after) if is_empty or passed >= reset_after else 0.0
 
 
