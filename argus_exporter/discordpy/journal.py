@@ -12,7 +12,7 @@ from typing import Any, Final
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
-AT_ONCE: Final = 128
+AT_ONCE: Final = 256
 """How many notes wait at most: accounting for them holds the event loop for less than a millisecond."""
 
 

@@ -342,18 +342,24 @@ class Wire(Part[HttpListener]):
     # ------------------------------------------------------------------------------------- waiting
 
     def _requesting(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        set_call, waited = self._calls.set, self._waited
+        set_call, waited, http, own, event = (
+            self._calls.set,
+            self._waited,
+            self._http,
+            _OWN_TEMPLATES.get,
+            asyncio.Event,
+        )
 
         async def request(route: Any, **named: Any) -> Any:
             if not self._active:
                 return await original(route, **named)
-            if getattr(self._http, _SESSION, None) is not self._session:
+            if getattr(http, _SESSION, None) is not self._session:
                 self.view.guard(self.noun, self.follow)
-            over: Any = getattr(self._http, _GLOBAL, None)
-            if over.__class__ is asyncio.Event and not over.is_set():
+            over: Any = getattr(http, _GLOBAL, None)
+            if over.__class__ is event and not over.is_set():
                 await self._wait_for_all(over)
             # its own template saves the search for one; a user's Route may have an id in it
-            call = _Call(_OWN_TEMPLATES.get(getattr(route, "path", None), ""))
+            call = _Call(own(getattr(route, "path", None), ""))
             set_call(call)
             try:
                 return await original(route, **named)
