@@ -159,12 +159,11 @@ class Discovery:
         if port is None:
             return False
         path, body = self._kept = self._file(port)
-        if _content(path) == body:
-            os.utime(path)
-        else:
+        if not _touched(path, body):
             _write(path, body)
         self._refreshed.value = time.time()
-        self._sweep(path.stat().st_mtime)
+        with contextlib.suppress(FileNotFoundError):  # removed again already: the next look sees it
+            self._sweep(path.stat().st_mtime)
         self._swept = True
         return True
 
@@ -281,6 +280,17 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def _touched(path: Path, body: bytes) -> bool:
+    """Whether the file is there and right; then its time says when that was seen."""
+    try:
+        if _content(path) != body:
+            return False
+        os.utime(path)
+    except FileNotFoundError:  # somebody removes it right now
+        return False
+    return True
 
 
 def _write(path: Path, body: bytes) -> None:

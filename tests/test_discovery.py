@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +376,30 @@ async def test_a_folder_that_is_not_there_is_said_once_and_tried_again(
         shutil.rmtree(folder)
         await until(lambda: caplog.text.count("goes on trying") == 2)
     assert caplog.text.count("is kept again") == 1
+
+
+@pytest.mark.parametrize("step", ["utime", "stat"])
+async def test_a_file_that_is_removed_while_it_is_looked_at_is_written_anew_and_no_error(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Exporter(port=0, file_sd_dir=tmp_path) as exporter:
+        await until(lambda: said(tmp_path))
+        (path,) = files(tmp_path)
+        removed: list[Path] = []
+
+        def removing(original: Callable[..., object]) -> Callable[..., object]:
+            def remove_once(target: Path, *more: object, **named: object) -> object:
+                if target == path and not removed:
+                    removed.append(target)
+                    path.unlink()
+                return original(target, *more, **named)
+
+            return remove_once
+
+        where = os if step == "utime" else Path
+        monkeypatch.setattr(where, step, removing(getattr(where, step)))
+        await until(lambda: removed and said(tmp_path))
+        assert not value(exporter.instruments, ERRORS)
 
 
 async def test_a_file_that_stands_in_the_way_is_an_error_and_nothing_more(tmp_path: Path) -> None:
