@@ -290,8 +290,15 @@ COLLECTORS: Final = (
 )
 """Nouns that can stand in ``ARGUS_DISABLE`` or in the label ``collector``."""
 
-STATSD_DROPS: Final = ("buffer", "unresolved", "refused", "too_long", "closed", "error", "value")
+TRANSPORT_DROPS: Final = ("buffer", "unresolved", "refused", "too_long", "closed", "error")
+"""Why samples are dropped: the socket's buffer is full; no address is known, or none can be reached; nobody listens
+there (the operating system was told so by ICMP); more than a datagram holds; after the close; whatever else."""
+
+STATSD_DROPS: Final = (*TRANSPORT_DROPS, "value")
 """Why a sample did not go out: the transport's reasons, and values that no line can say."""
+
+SHARD_STATUSES: Final = ("unknown", "unhealthy", "offline", "online", "starting", "stopping", "resuming")
+"""What the values of ``discord_shard_status`` mean: Glance's."""
 
 REFUSALS: Final = ("unauthorized", "busy", "full", "slow", "large", "handshake")
 """Why the server did not serve: see ``argus_exporter_requests_refused_total``."""

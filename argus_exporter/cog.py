@@ -114,7 +114,7 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
         super().__init__()
         self.exporter: Final = ClientExporter(bot, settings, **options)
         self.custom, self.manual = self.exporter.custom, self.exporter.manual
-        self._before: dict[str, object] = {}
+        self._had_stats = False
 
     @property
     def port(self) -> int | None:
@@ -167,14 +167,15 @@ class ArgusExporter(CustomMethods, ManualMethods, commands.Cog):
             return
         if own is None:
             attributes = vars(self.exporter.client)
-            self._before = {name: attributes[name] for name in ("stats",) if name in attributes}
+            self._had_stats = "stats" in attributes
             attributes["stats"] = self.stats
 
     def _take_stats_back(self) -> None:
         attributes = vars(self.exporter.client)
         if attributes.get("stats") is self.stats:
             del attributes["stats"]
-            attributes.update(self._before)
+            if self._had_stats:
+                attributes["stats"] = None
 
 
 def cog_for(bot: commands.Bot | commands.AutoShardedBot) -> ArgusExporter:

@@ -28,6 +28,7 @@ from typing import Final, Self
 import psutil
 
 from argus_exporter.catalogue import FILE_SD_ERRORS_TOTAL, FILE_SD_LAST_REFRESH_TIMESTAMP_SECONDS
+from argus_exporter.settings import bracketed
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +217,7 @@ class Discovery:
         return f"{_PREFIX}-{_safe(self._owner.host)}"
 
     def _file(self, port: int) -> tuple[Path, bytes]:
-        target = {"targets": [f"{_bracketed(_address(self._settings))}:{port}"], "labels": self._labels()}
+        target = {"targets": [f"{bracketed(_address(self._settings))}:{port}"], "labels": self._labels()}
         # by what is listened on, which only one of a machine's processes can have
         name = f"{self._stem}-{_safe(self._settings.host)}-{port}.json"
         return self._folder / name, json.dumps([target], indent=1).encode() + b"\n"
@@ -265,10 +266,6 @@ def _is_every(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _safe(text: str) -> str:

@@ -27,16 +27,16 @@ import urllib.request
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from argus_exporter import catalogue
 from argus_exporter.catalogue import METRICS
 from argus_exporter.discovery import REFRESH_SECONDS
-from argus_exporter.exposition.health import STATUSES
 from argus_exporter.exposition.tls import certificates
-from argus_exporter.settings import STDERR, SettingError, Settings, variable_of
+from argus_exporter.settings import STDERR, SettingError, Settings, bracketed, variable_of
+from argus_exporter.statsd.transport import parsed
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -233,7 +233,7 @@ def _port(settings: Settings) -> Iterator[Said]:
         yield OK, "off: no page is served"
         return
     ports = settings.port if isinstance(settings.port, range) else range(settings.port, settings.port + 1)
-    shown = f"{_bracketed(settings.host)}:{ports[0]}" + (f"-{ports[-1]}" if len(ports) > 1 else "")
+    shown = f"{bracketed(settings.host)}:{ports[0]}" + (f"-{ports[-1]}" if len(ports) > 1 else "")
     trouble = [error for port in ports if (error := _cannot_bind(settings.host, port))]
     if len(trouble) < len(ports):
         yield OK, f"{shown}: {len(ports) - len(trouble)} free" if len(ports) > 1 else f"{shown} can be had"
@@ -262,13 +262,9 @@ def _is_exporter(settings: Settings, port: int) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is told nothing
     try:
-        return b"argus_exporter" in _opened(f"{scheme}://{_bracketed(host)}:{port}/", _PATIENCE, context)
+        return b"argus_exporter" in _opened(f"{scheme}://{bracketed(host)}:{port}/", _PATIENCE, context)
     except (OSError, http.client.HTTPException):
         return False
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _token(settings: Settings) -> Iterator[Said]:
@@ -346,12 +342,11 @@ def _statsd(settings: Settings) -> Iterator[Said]:
 
 def _send_nothing(url: str) -> None:
     """Send two empty lines: what refuses the first is told at the second."""
-    parts = urlsplit(url)
-    if parts.scheme == "unixgram":
-        family, address = socket.AF_UNIX, typing.cast("Any", unquote(parts.path))
+    host, port, path = parsed(url)
+    if path:
+        family, address = socket.AF_UNIX, typing.cast("Any", path)
     else:
-        found = socket.getaddrinfo(unquote(parts.hostname or ""), parts.port or 8125, type=socket.SOCK_DGRAM)
-        family, address = found[0][0], found[0][4]
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as sending:
         sending.settimeout(_PATIENCE)
         sending.connect(address)
@@ -461,7 +456,8 @@ def _shards(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def _status(value: float) -> str:
-    return STATUSES[int(value)] if value in range(len(STATUSES)) else f"{value:g}, which means nothing"
+    names = catalogue.SHARD_STATUSES
+    return names[int(value)] if value in range(len(names)) else f"{value:g}, which means nothing"
 
 
 def _collectors(samples: Sequence[Sample]) -> Iterator[Finding]:

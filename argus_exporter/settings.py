@@ -657,6 +657,11 @@ class Settings:
         return cls(**given)
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"ARGUS_{name.upper()}"

@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView
     from argus_exporter.instruments import CounterCell, GaugeCell, Instruments
 
-UNKNOWN, UNHEALTHY, OFFLINE, ONLINE, STARTING, STOPPING, RESUMING = range(7)
+UNKNOWN, UNHEALTHY, OFFLINE, ONLINE, STARTING, STOPPING, RESUMING = range(len(catalogue.SHARD_STATUSES))
 """Glance's states of a shard, the values of ``discord_shard_status``."""
 
 TICK_SECONDS: Final = 5.0

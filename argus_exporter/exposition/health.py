@@ -27,10 +27,7 @@ if typing.TYPE_CHECKING:
 
     Frames = list[tuple[FrameType, int]]
 
-STATUSES: Final = ("unknown", "unhealthy", "offline", "online", "starting", "stopping", "resuming")
-"""What the values of ``discord_shard_status`` mean."""
-
-ONLINE: Final = STATUSES.index("online")
+ONLINE: Final = catalogue.SHARD_STATUSES.index("online")
 
 FRESH_SECONDS: Final = 1.0
 """Probes need no token, so whoever asks more often than this gets what was found before."""
@@ -118,7 +115,7 @@ class State:
 
 
 def _status(value: float) -> str:
-    return STATUSES[int(value)]
+    return catalogue.SHARD_STATUSES[int(value)]
 
 
 class Health:

@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from argus_exporter.exposition.reply import METHODS, Reply
 from argus_exporter.exposition.tls import Gate
+from argus_exporter.settings import bracketed
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Server:
                 failed = True
             tried.set()
             await asyncio.sleep(RETRY_SECONDS)
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        host = bracketed(self._settings.host)
         scheme = "http" if self._gate is None else "https"
         _log.info("metrics at %s://%s:%s%s", scheme, host, self.port, self._settings.metrics_path)
         if not self._guarded and not all(map(_is_loopback, self.sockets)):

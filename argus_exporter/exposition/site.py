@@ -45,6 +45,7 @@ class Site:
         refused = instruments.counter(REQUESTS_REFUSED_TOTAL)
         self._refused: Final = {reason: refused.labels(reason) for reason in REFUSALS}
         self._systemd: Final = settings.systemd
+        self._listens: Final = settings.port is not None
         self._errors: Final = errors
         self._guard: Final = Guard(settings, lambda: self._refuse("unauthorized"))
         self._certificates: Final = certificates(settings)
@@ -71,9 +72,11 @@ class Site:
         return web.Response(status=404) if handler is None else await handler(request)
 
     async def start(self) -> None:
-        """Look after the loop, and listen, or begin to try."""
+        """Listen, or begin to try; and look after the loop, if anybody could ask."""
+        watching = supervisor() if self._systemd else None
         try:
-            self._health.start(supervisor() if self._systemd else None)
+            if self._listens or watching is not None:
+                self._health.start(watching)
         except Exception as error:  # noqa: BLE001 - the system gives no thread, or no socket: the page is still served
             self._errors(error)
         await self._server.start()

@@ -14,15 +14,13 @@ import typing
 from typing import ClassVar, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from argus_exporter.catalogue import TRANSPORT_DROPS
+
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
 PORT: Final = 8125
 """Where StatsD servers listen, if the URL does not say."""
-
-DROP_REASONS: Final = ("buffer", "unresolved", "refused", "too_long", "closed", "error")
-"""Why samples are dropped: the socket's buffer is full; no address is known, or none can be reached; nobody listens
-there (the operating system was told so by ICMP); more than a datagram holds; after the close; whatever else."""
 
 PATH_LIMIT: Final = 1432
 """Bytes that pass every usual path in one piece: an Ethernet frame of 1,500 less IPv6's and UDP's headers, and a
@@ -67,7 +65,7 @@ class Transport:
     def __init__(
         self, url: str, *, limit: int | None = None, note: Callable[[BaseException], object] | None = None
     ) -> None:
-        self._host, self._port, self._path = _parsed(url)
+        self._host, self._port, self._path = parsed(url)
         self._limit = limit
         self._note = note
         self._socket: socket.socket | None = None
@@ -79,7 +77,7 @@ class Transport:
         self._trouble = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self.datagrams = self.bytes = self.errors = 0
-        self.dropped: Final[dict[str, int]] = dict.fromkeys(DROP_REASONS, 0)
+        self.dropped: Final[dict[str, int]] = dict.fromkeys(TRANSPORT_DROPS, 0)
 
     @property
     def ready(self) -> bool:
@@ -261,7 +259,7 @@ def _connected(place: _Place) -> socket.socket:
     return made
 
 
-def _parsed(url: str) -> tuple[str, int, str]:
+def parsed(url: str) -> tuple[str, int, str]:
     """Host and port, or the path of a unix socket.
 
     :raises ValueError: if it is neither.

@@ -7,11 +7,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from argus_exporter.catalogue import SHARD_STATUSES
 from examples.demo.page import LAG, Page, increase, increases, quantile_edge
 
-ONLINE: Final = 3
-STATUS: Final = ("unknown", "unhealthy", "offline", "online", "starting", "stopping", "resuming")
-"""The words for `discord_shard_status`, by its value."""
+ONLINE: Final = SHARD_STATUSES.index("online")
 RATE_SECONDS: Final = 5.0
 LAG_SECONDS: Final = 60.0
 
@@ -31,7 +30,7 @@ class Shard:
     @property
     def word(self) -> str:
         """The status in a word."""
-        return STATUS[self.status]
+        return SHARD_STATUSES[self.status]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 import pytest
 from rich.console import Console
 
+from argus_exporter.catalogue import SHARD_STATUSES
 from examples.demo import incidents, words
 from examples.demo.incidents import Planned
 from examples.demo.page import LAG, Page, increase, quantile_edge
 from examples.demo.plain import Plain
 from examples.demo.screen import render
-from examples.demo.summary import STATUS, History, Shard, Summary
+from examples.demo.summary import History, Shard, Summary
 from examples.demo.view import View
 
 
@@ -148,7 +149,7 @@ def shown(view: View, width: int = 80, height: int = 24, *, colour: bool = False
 
 
 def many(words: Iterable[str]) -> tuple[Shard, ...]:
-    return tuple(Shard(n, STATUS.index(word), 0.04, 50.0, 10, 0, 0) for n, word in enumerate(words))
+    return tuple(Shard(n, SHARD_STATUSES.index(word), 0.04, 50.0, 10, 0, 0) for n, word in enumerate(words))
 
 
 def full(shards: tuple[Shard, ...], **fields: object) -> View:
@@ -211,7 +212,7 @@ def test_of_too_many_shards_those_in_trouble_are_shown() -> None:
     states = ["online"] * 40
     states[17], states[33] = "offline", "unhealthy"
     lines = [line.split() for line in shown(full(many(states)))]
-    named = [line[:2] for line in lines if len(line) > 2 and line[1] in STATUS]
+    named = [line[:2] for line in lines if len(line) > 2 and line[1] in SHARD_STATUSES]
     assert named == [["0", "online"], ["17", "offline"], ["33", "unhealthy"]]
     assert ["...", "37", "online"] in lines
 

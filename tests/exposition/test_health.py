@@ -450,6 +450,16 @@ async def test_systemd_hears_nothing_where_that_is_off(tmp_path: Path, monkeypat
         assert hear() == []
 
 
+async def test_where_nobody_can_ask_nobody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    async with Exporter(Settings(**{**QUIET, "port": "off"})) as exporter:
+        assert exporter._site._health._pulse is None
+        assert "argus_exporter.pulse" not in {thread.name for thread in threading.enumerate()}
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nowhere"))
+    async with Exporter(Settings(**{**QUIET, "port": "off"})) as exporter:
+        assert (exporter._site._health._pulse is None) == (not hasattr(socket, "AF_UNIX"))
+
+
 @needs_unix
 async def test_the_period_is_short_enough_for_a_short_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PERIOD", 1.0)

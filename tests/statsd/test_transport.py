@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from argus_exporter.statsd.transport import DROP_REASONS, LOCAL_LIMIT, PATH_LIMIT, Transport
+from argus_exporter.catalogue import TRANSPORT_DROPS
+from argus_exporter.statsd.transport import LOCAL_LIMIT, PATH_LIMIT, Transport
 from tests.clients import until
 from tests.statsd.wires import Names, answer, listening, received, url_of
 
@@ -77,7 +78,7 @@ async def test_datagrams_arrive_and_are_counted(receiver: socket.socket, names: 
         assert await received(receiver) == b"a:1|c\nb:2|c"
         assert await received(receiver) == b"c:1|c"
         assert (transport.datagrams, transport.bytes, transport.errors) == (2, 16, 0)
-        assert transport.dropped == dict.fromkeys(DROP_REASONS, 0)
+        assert transport.dropped == dict.fromkeys(TRANSPORT_DROPS, 0)
     assert names.asked == 0
 
 
