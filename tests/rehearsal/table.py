@@ -97,6 +97,8 @@ ROWS: Final[tuple[Row, ...]] = (
         fleet=_shards(3),
         lasts=40,
         quick=True,
+        changed="At first with a history: since the past weighs as much as the present, only rows about a budget "
+        "have one.",
     ),
     Row(
         name="refused_politely",
@@ -104,6 +106,8 @@ ROWS: Final[tuple[Row, ...]] = (
         incident=use("refuse", 4),
         lasts=20,
         quick=True,
+        changed="At first with a history: since the past weighs as much as the present, only rows about a budget "
+        "have one.",
     ),
     Row(
         name="reconnect_once",
@@ -323,6 +327,8 @@ ROWS: Final[tuple[Row, ...]] = (
         follows=_alerts("DiscordAckErrorBudgetBurn"),
         history=0.0,
         lasts=17,
+        changed="Milder and shorter than at first (half of the answers, for 28 minutes); the alerts are those of "
+        "the first table.",
     ),
     Row(
         name="no_answers",
@@ -332,6 +338,8 @@ ROWS: Final[tuple[Row, ...]] = (
         follows=_alerts("DiscordAckErrorBudgetBurn"),
         history=0.0,
         lasts=17,
+        changed="Milder and shorter than at first (half of the interactions, for 26 minutes); the alerts are "
+        "those of the first table.",
     ),
     Row(
         name="late_delivery",
@@ -392,6 +400,8 @@ ROWS: Final[tuple[Row, ...]] = (
         incident=together(discord("rest_5xx", status=503), tell_often("post", every=1, argument=6)),
         pings=_NIGHT,
         fires=_alerts("DiscordApiErrors"),
+        changed="At first 500, which discord.py tries again ever more slowly: 503 it gives up at once, so that "
+        "the errors come as often as the bot posts.",
     ),
     Row(
         name="clock_skew",
@@ -434,6 +444,8 @@ ROWS: Final[tuple[Row, ...]] = (
         incident=tell_often("hold", every=0.7, argument=0.7),
         fires=_alerts("DiscordEventLoopBlocked"),
         lasts=1,
+        changed="At first 1.5 s, a third of the time: a scaled window of the rule is too short to hold enough of "
+        "such stalls.",
     ),
     Row(
         name="broken_listener",
@@ -441,6 +453,7 @@ ROWS: Final[tuple[Row, ...]] = (
         incident=tell("stumble", then="rise"),
         fires=_alerts("DiscordListenerFailing"),
         quick=True,
+        changed="At first it stumbled once a second, when it was told to: now at each event, until it is told to rise.",
     ),
     Row(
         name="broken_metrics",
