@@ -203,6 +203,13 @@ async def statsd_away(scene: Scene) -> AsyncIterator[None]:
     await scene.listen()
 
 
+@contextlib.asynccontextmanager
+async def folder_away(scene: Scene) -> AsyncIterator[None]:
+    """The folder of the target files is not there."""
+    with scene.without_folder():
+        yield
+
+
 def joined(process: Process) -> Incident:
     """One process more, until the end."""
 

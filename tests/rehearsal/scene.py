@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,7 +176,9 @@ class Scene:
     async def join(self, process: Process) -> Running:
         """Start another process of the bot."""
         state = self._folder / str(len(self.processes))
+        targets = self._folder / "targets"
         state.mkdir()
+        targets.mkdir(exist_ok=True)
         arguments = {
             "discord": self.sim.url,
             "token": self.sim.token,
@@ -191,6 +193,7 @@ class Scene:
             "BOT": self.name,
             "CLUSTER": process.cluster,
             "STATE_DIR": state,
+            "FILE_SD_DIR": targets,
             "SESSION_LIMIT_INTERVAL": interval,
             "STATSD_URL": f"unixgram://{self._statsd}" if self._statsd else "off",
             "STATSD_INTERVAL": STATSD_INTERVAL / self.factor,
@@ -208,6 +211,14 @@ class Scene:
             await asyncio.gather(*(running.serves(http) for running in self.processes))
             while not wanted <= {shard for shard, session in self.sim.sessions.items() if session.ready}:
                 await asyncio.sleep(0.05)
+
+    @contextlib.contextmanager
+    def without_folder(self) -> Iterator[None]:
+        """Let the folder be away in which the processes keep their target files."""
+        folder, away = self._folder / "targets", self._folder / "away"
+        folder.rename(away)
+        yield
+        away.rename(folder)
 
     def targets(self) -> list[dict[str, Any]]:
         """What Prometheus is told of the processes."""

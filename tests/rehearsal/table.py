@@ -471,6 +471,12 @@ ROWS: Final[tuple[Row, ...]] = (
         pushes=True,
     ),
     Row(
+        name="folder_away",
+        what="The folder is gone in which the processes keep their target files. Prometheus knows them by another list.",
+        incident=incidents.folder_away,
+        fires=_alerts("ArgusTargetFileErrors"),
+    ),
+    Row(
         name="nonsense",
         what="The bot records amounts in a metric of its own that are no amounts: they are left out.",
         incident=tell_often("misrecord", every=1),
