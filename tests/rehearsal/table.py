@@ -472,7 +472,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         name="folder_away",
-        what="The folder is gone in which the processes keep their target files. Prometheus knows them by another list.",
+        what="The folder of the processes' target files is gone. Prometheus knows them by another list.",
         incident=incidents.folder_away,
         fires=_alerts("ArgusTargetFileErrors"),
     ),
