@@ -18,6 +18,12 @@ Kind = Literal["counter", "gauge", "histogram"]
 OTHER: Final = "other"
 """The label value that takes everything beyond a label's bound."""
 
+LONGEST_VALUE: Final = 128
+"""Characters of a label's value at most; what is longer, which no programmer has named so, is ``other``.
+
+In UTF-8 that is 512 bytes at most, of 2,048 that Mimir takes.
+"""
+
 MAX_SERIES: Final = 100_000
 """No family may be declared that could hold more series than this (a histogram's lines are not counted)."""
 
@@ -53,6 +59,9 @@ class Label:
             raise ValueError(msg)
         if not (1 <= self.bound <= MAX_SERIES) or not self.why:
             msg = f"label {self.name!r}: needs a bound of 1 to {MAX_SERIES} and the reason for it"
+            raise ValueError(msg)
+        if any(len(value) > LONGEST_VALUE for value in self.values):
+            msg = f"label {self.name!r}: a value has at most {LONGEST_VALUE} characters"
             raise ValueError(msg)
         if len(self.values) > self.bound:
             msg = f"label {self.name!r}: {len(self.values)} values are more than its bound of {self.bound}"
@@ -800,7 +809,7 @@ SERIES: Final = Gauge(
 )
 LABEL_OVERFLOW_TOTAL: Final = Counter(
     "argus_exporter_label_overflow_total",
-    "Label values that were folded into other because the label's bound was reached or the value is not known.",
+    "Label values that were folded into other because the label's bound was reached, or the value is too long or not known.",
     "exporter",
     (METRIC,),
 )

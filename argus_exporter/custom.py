@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, ParamSpec, Self, TypeVar
 
 from argus_exporter import catalogue
-from argus_exporter.catalogue import OTHER, Label
+from argus_exporter.catalogue import LONGEST_VALUE, OTHER, Label
 from argus_exporter.instruments import Cell, CounterCell, Family, GaugeCell, HistogramCell
 
 if typing.TYPE_CHECKING:
@@ -56,7 +56,6 @@ _IDENTITIES: Final = (
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SNOWFLAKE: Final = re.compile(r"(?<!\d)\d{15,20}(?!\d)")
 _LEAST_ID: Final = 10**14
-_LONGEST: Final = 128
 _PLAIN: Final = 2**53
 """An int below this is a number without further question."""
 _PRIVATE: Final = (
@@ -73,8 +72,8 @@ _log: Final = logging.getLogger(__name__)
 
 def private(value: str) -> str:
     """What identity a value seems to be, in words; "" where it is none. So long a text is what a user has typed."""
-    if len(value) > _LONGEST:
-        return f"longer than {_LONGEST} characters"
+    if len(value) > LONGEST_VALUE:
+        return f"longer than {LONGEST_VALUE} characters"
     return next((what for what, pattern in _PRIVATE if pattern.search(value)), "")
 
 

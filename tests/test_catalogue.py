@@ -182,6 +182,12 @@ def test_a_label_cannot_have_more_values_than_its_bound() -> None:
         Label("one", 2, "why", ("a", "b", "c"))
 
 
+def test_a_label_cannot_have_a_value_that_would_be_too_long() -> None:
+    closed("colour", ("red", "x" * 128), "two")
+    with pytest.raises(ValueError, match="label 'colour': a value has at most 128 characters"):
+        closed("colour", ("red", "x" * 129), "two")
+
+
 @pytest.mark.parametrize(
     "name", ["", "0_total", "a-b_total", "a b_total", "é_total", "a_total\n", "_total", "a", "a_tota"]
 )

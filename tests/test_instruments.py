@@ -256,6 +256,16 @@ def test_a_label_with_known_values_and_room_for_more_stays_closed() -> None:
     assert list(family.cells) == [("other",)]
 
 
+def test_a_value_that_is_too_long_is_other_counted_and_takes_no_place() -> None:
+    instruments = Instruments()
+    family = instruments.counter(COUNTED)
+    assert family.labels("x" * 129) is family.labels("\U0001d54f" * 5_000) is family.labels("other")
+    assert overflows(instruments) == {("test_counted_total",): 2}
+    for longest in ("x", "\U0001d54f", "\ud800"):
+        family.labels(longest * 128)
+    assert len(family.cells) == 4
+
+
 def test_series_share_the_strings_of_their_label_values() -> None:
     family = Instruments().counter(PAIRED)
     for second in "xyz":

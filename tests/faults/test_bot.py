@@ -16,6 +16,7 @@ from aiohttp import web
 from discord.ext import commands, tasks
 
 from argus_exporter import ArgusExporter, Settings
+from argus_exporter.catalogue import LONGEST_VALUE
 from argus_exporter.exposition import health
 from argus_exporter.statsd import push
 from examples.discord_simulator import Simulator
@@ -162,6 +163,7 @@ async def test_commands_and_loops_have_hostile_names() -> None:
         page = await scraped(exporter)
         ran = [(labels, number) for (name, labels), number in page.items() if name == "discord_commands_total"]
         assert sum(number for _, number in ran) == len(HOSTILE)
+        assert all(len(value) <= LONGEST_VALUE for _, labels in page for _, value in labels)
         assert values(exporter.instruments, ERRORS) == {}
         for loop in cog.beats:
             loop.cancel()
