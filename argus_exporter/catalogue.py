@@ -809,7 +809,7 @@ SERIES: Final = Gauge(
 )
 LABEL_OVERFLOW_TOTAL: Final = Counter(
     "argus_exporter_label_overflow_total",
-    "Label values that were folded into other because the label's bound was reached, or the value is too long or not known.",
+    "Label values that were folded into other: beyond the label's bound, of more than 128 characters, or not known.",
     "exporter",
     (METRIC,),
 )

@@ -21,7 +21,16 @@ from prometheus_client import core
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
-from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, LONGEST_VALUE, OTHER, Counter, Gauge, Histogram, Label, Metric
+from argus_exporter.catalogue import (
+    LABEL_OVERFLOW_TOTAL,
+    LONGEST_VALUE,
+    OTHER,
+    Counter,
+    Gauge,
+    Histogram,
+    Label,
+    Metric,
+)
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, KeysView, Mapping
@@ -182,10 +191,10 @@ class Family(Generic[Cell]):
     def labels(self, *values: str) -> Cell:
         """Find the cell of these label values, or make it if it is new.
 
-        What is beyond a label's bound, too long, or not among its known values, folds into ``other``; in a label set beyond the
-        bound of the family, so do all labels but the closed ones. ``argus_exporter_label_overflow_total`` counts it at
-        each call. What Prometheus
-        could not read (NUL, lone surrogates) is replaced. A label that is also a constant label has the value of that.
+        What is beyond a label's bound, too long, or not among its known values, folds into ``other``; in a label set
+        beyond the bound of the family, so do all labels but the closed ones. ``argus_exporter_label_overflow_total``
+        counts it at each call. What Prometheus could not read (NUL, lone surrogates) is replaced. A label that is also
+        a constant label has the value of that.
 
         :raises ValueError: if the number of values is not that of the metric's labels.
         """
