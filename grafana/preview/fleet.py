@@ -227,7 +227,7 @@ class Fleet:
             lambda: sim.incident("reconnect", shard=self._random.randrange(self.options.shards)),
             lambda: sim.slash("broken", {"why": "value"}),
             lambda: sim.slash("buy", {"item": "moon"}),
-            lambda: sim.incident("invalid_requests", status=403, seconds=1),
+            lambda: sim.incident("invalid_requests", status=403, seconds=3),
             lambda: sim.incident("close", shard=self._random.randrange(self.options.shards), code=4000),
             lambda: sim.incident("late_interactions", late=4.0, seconds=1),
             lambda: sim.incident("guild_outage", guild=self._random.randrange(self.options.guilds), seconds=2),
