@@ -39,7 +39,13 @@ HIDDEN: Final = "***"
 STATSD_FLAVOURS: Final = ("plain", "graphite", "dogstatsd", "influx")
 """The ways to write labels in StatsD: :mod:`argus_exporter.statsd.encode`."""
 
-DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"statsd", "exporter", "registry"})
+ANALYTICS_EVENTS: Final = ("interaction", "command", "message", "member", "guild", "names")
+"""What can be recorded guild by guild: :mod:`argus_exporter.analytics.events`."""
+
+ANALYTICS_USERS: Final = (OFF, "hash", "plain")
+"""How the ids of users are kept: :mod:`argus_exporter.analytics.privacy`."""
+
+DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"statsd", "analytics", "exporter", "registry"})
 """Collectors that ``ARGUS_DISABLE`` may name."""
 
 _HOST_NAME: Final = re.compile(
@@ -66,7 +72,11 @@ _LAST_LATIN: Final = 0xFF
 _LONGEST_TOKEN: Final = 4096
 _MOST_TOKENS: Final = 100
 _LARGEST_TOKEN_FILE: Final = 1024 * 1024
-_USER_INFO: Final = re.compile(r"(?<=//)[^/\s]*@")
+_DATABASES: Final = ("clickhouse", "clickhouses", "postgresql")
+_DATABASE: Final = re.compile(r"/[^/]+\Z")
+_LONGEST_URL: Final = 4096
+_LONGEST_KEY: Final = (16, 1024)
+_USER_INFO: Final = re.compile(r"(?<=//).*@")
 _STATE_HOMES: Final = {
     "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     "darwin": ("XDG_STATE_HOME", "~/Library/Application Support"),
@@ -127,6 +137,32 @@ class Tokens:
 
     def __repr__(self) -> str:
         return HIDDEN if self else "none"
+
+
+class Secret:
+    """A text that no ``repr``, ``str`` or ``asdict`` shows.
+
+    :param shown: what they show instead.
+    """
+
+    __slots__ = ("_shown", "_text")
+
+    def __init__(self, text: str, shown: str = HIDDEN) -> None:
+        self._text: Final = text
+        self._shown: Final = shown
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return self._shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,13 +250,6 @@ def _constant(value: object) -> str:
     return text
 
 
-def _nouns(value: object) -> frozenset[str]:
-    words = value.split(",") if isinstance(value, str) else list(typing.cast("Iterable[object]", value))
-    nouns = frozenset(str(word).strip().lower() for word in words) - {""}
-    _require(that=nouns <= set(DISABLEABLE))
-    return nouns
-
-
 def _switch(value: object) -> bool:
     return value if isinstance(value, bool) else _SWITCH[_text(value).lower()]
 
@@ -252,12 +281,6 @@ def _statsd_url(value: object) -> str:
         _require(that=url.scheme == "udp" and url.port != 0 and url.path in {"", "/"})
         _host(unquote(url.hostname or ""))
     return text
-
-
-def _statsd_flavour(value: object) -> str:
-    word = _text(value).lower()
-    _require(that=word in STATSD_FLAVOURS)
-    return word
 
 
 def _statsd_prefix(value: object) -> str:
@@ -375,6 +398,61 @@ def default_state_dir(platform: str = sys.platform) -> str:
     variable, fallback = _STATE_HOMES.get(platform, _XDG_STATE_HOME)
     home = os.environ.get(variable, "")
     return str(Path(home if Path(home).is_absolute() else fallback) / "argus_exporter")
+
+
+def _words(allowed: tuple[str, ...]) -> Callable[[object], frozenset[str]]:
+    def parse(value: object) -> frozenset[str]:
+        words = value.split(",") if isinstance(value, str) else list(typing.cast("Iterable[object]", value))
+        found = frozenset(str(word).strip().lower() for word in words) - {""}
+        _require(that=found <= set(allowed))
+        return found
+
+    return parse
+
+
+def _word(allowed: tuple[str, ...]) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        word = _text(value).lower()
+        _require(that=word in allowed)
+        return word
+
+    return parse
+
+
+def _database_url(value: object) -> Secret:
+    """A database's URL, shown without user, password and options."""
+    text = _revealed(value)
+    url = urlsplit(text)
+    _require(that=text.isprintable() and " " not in text and len(text) <= _LONGEST_URL and not url.fragment)
+    _require(that=url.scheme in _DATABASES and _DATABASE.match(url.path) is not None and url.port != 0)
+    _host(unquote(url.hostname or ""))
+    user, at, host = url.netloc.rpartition("@")
+    shown = f"{url.scheme}://{HIDDEN if user else ''}{at}{host}{url.path}{f'?{HIDDEN}' if url.query else ''}"
+    return Secret(text, shown)
+
+
+def _read_database_url(path: Path) -> Secret:
+    try:
+        return _database_url(path.read_text(encoding="utf-8-sig"))
+    except OSError:
+        raise ValueError from None
+
+
+def _database_url_file(value: object) -> Path:
+    path = _readable(value)
+    _read_database_url(path)
+    return path
+
+
+def _revealed(value: object) -> str:
+    _require(that=isinstance(value, str | Secret))
+    return (value.reveal() if isinstance(value, Secret) else str(value)).strip()
+
+
+def _key(value: object) -> Secret:
+    key = _revealed(value)
+    _require(that=_LONGEST_KEY[0] <= len(key) <= _LONGEST_KEY[1] and key.isprintable())
+    return Secret(key)
 
 
 def _option(
@@ -496,7 +574,7 @@ class Settings:
         "is every address.",
     )
     disable: frozenset[str] = _option(
-        _nouns,
+        _words(DISABLEABLE),
         frozenset[str](),
         f"nouns out of {', '.join(DISABLEABLE)}, with commas between",
         f"Collectors to leave out, with commas between: {', '.join(DISABLEABLE)}.",
@@ -586,7 +664,7 @@ class Settings:
         "StatsD server to push all metrics to: `udp://host:8125`, `unixgram:///path`; with or without `/metrics`.",
     )
     statsd_flavour: str = _option(
-        _statsd_flavour,
+        _word(STATSD_FLAVOURS),
         "dogstatsd",
         f"one of {', '.join(STATSD_FLAVOURS)}",
         f"How labels are written: {', '.join(STATSD_FLAVOURS)}.",
@@ -618,6 +696,80 @@ class Settings:
         f"auto, or bytes from {_DATAGRAM[0]} to {_DATAGRAM[1]}",
         "Bytes in a datagram at most; `auto`: 1432, and 8192 (in plain 4096) where the server is on this machine.",
     )
+    analytics_url: Secret | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_database_url),
+        OFF,
+        "clickhouse://user:password@host:8123/database, clickhouses://… for TLS, "
+        "postgresql://user:password@host:5432/database, or off",
+        "Database for per-guild answers: `clickhouse://user:password@host:8123/database`, `clickhouses://…` over TLS, "
+        "`postgresql://user:password@host:5432/database?sslmode=…`.",
+        secret=True,
+    )
+    analytics_url_file: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_database_url_file),
+        OFF,
+        "the path of a text file with such a URL in it, or off",
+        "File with that URL in it, which counts instead; read when the exporter is loaded.",
+    )
+    analytics_events: frozenset[str] = _option(
+        _words(ANALYTICS_EVENTS),
+        "interaction,command",
+        f"words out of {', '.join(ANALYTICS_EVENTS)}, with commas between",
+        f"What is recorded there, with commas between: {', '.join(ANALYTICS_EVENTS)}.",
+    )
+    analytics_users: str = _option(
+        _word(ANALYTICS_USERS),
+        OFF,
+        f"one of {', '.join(ANALYTICS_USERS)}",
+        "How the ids of users are kept there: `off` not at all, `hash` as keyed hashes, `plain` as they are; users' "
+        "and members' names and flags only with `plain`.",
+    )
+    analytics_key: Secret | None = _option(  # noqa: RUF009 - a dataclasses.field
+        _or_off(_key),
+        None,
+        f"printable text of {_LONGEST_KEY[0]} to {_LONGEST_KEY[1]} characters",
+        "Secret key of those hashes; with another one the same user is somebody else.",
+        UNSET,
+        secret=True,
+    )
+    analytics_queue_rows: int = _option(
+        _count(10_000_000, 100),
+        100_000,
+        "a number from 100 to 10000000",
+        "Rows that wait for the database at most; what comes then is lost, and counted.",
+    )
+    analytics_queue_bytes: int = _option(
+        _count(2**40, 2**20),
+        64 * 2**20,
+        "bytes from 1048576 to 1099511627776",
+        "Bytes of memory that they take at most.",
+    )
+    analytics_batch_rows: int = _option(
+        _count(100_000),
+        5_000,
+        "a number from 1 to 100000",
+        "Rows that are written at once at most.",
+    )
+    analytics_batch_seconds: float = _option(
+        _seconds(0.1, 3600),
+        5.0,
+        "seconds from 0.1 to 3600",
+        "Seconds after which fewer are written too.",
+        "5",
+    )
+    analytics_retention_days: int | None = _option(
+        _or_off(_count(36_500)),
+        90,
+        "days from 1 to 36500, or off",
+        "Days after which recorded events are removed; `off` keeps them for ever.",
+    )
+    analytics_async_insert: bool = _option(
+        _switch,
+        False,  # noqa: FBT003
+        "on or off",
+        "Let ClickHouse collect small batches of many processes itself (asynchronous inserts).",
+        "off",
+    )
     state_dir: Path | None = _option(  # noqa: RUF009 - a dataclasses.field
         _or_off(_directory),
         AUTO,
@@ -636,6 +788,20 @@ class Settings:
                 shown = HIDDEN if field.metadata["secret"] else _shown(value)
                 msg = f"{variable_of(field.name)}={shown} is not allowed: {field.metadata['allowed']}"
                 raise SettingError(msg) from None
+
+    @property
+    def database_url(self) -> Secret | None:
+        """The URL of the database for analytics, read from its file where that is set; None where it is off.
+
+        :raises SettingError: if the file is not what it was.
+        """
+        if self.analytics_url_file is None:
+            return self.analytics_url
+        try:
+            return _read_database_url(self.analytics_url_file)
+        except ValueError:
+            msg = f"{variable_of('analytics_url_file')}={_shown(str(self.analytics_url_file))} cannot be read any more"
+            raise SettingError(msg) from None
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:

@@ -15,9 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from argus_exporter.settings import (
+    ANALYTICS_EVENTS,
     DISABLEABLE,
     STATSD_FLAVOURS,
     UNSET,
+    Secret,
     SettingError,
     Settings,
     Supervisor,
@@ -31,6 +33,8 @@ from argus_exporter.statsd.encode import FLAVOURS
 from argus_exporter.statsd.transport import Transport
 
 TOKENS = str(Path(__file__).parent / "golden" / "tokens.txt")
+DATABASE = str(Path(__file__).parent / "golden" / "database.txt")
+CLICKHOUSE = "clickhouse://me:s3cret@db.example:8123/bots?x=s3cret"
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 
 # name, what the environment says, what it means
@@ -117,6 +121,28 @@ ACCEPTED = [
     ("statsd_max_bytes", "Auto", None),
     ("statsd_max_bytes", "256", 256),
     ("statsd_max_bytes", "65507", 65507),
+    ("analytics_url", "OFF", None),
+    ("analytics_url", f" {CLICKHOUSE} ", Secret(CLICKHOUSE)),
+    ("analytics_url", "clickhouses://[::1]/bots", Secret("clickhouses://[::1]/bots")),
+    ("analytics_url", "postgresql://u@db/a%20b", Secret("postgresql://u@db/a%20b")),
+    ("analytics_url_file", "off", None),
+    ("analytics_url_file", f" {DATABASE} ", Path(DATABASE)),
+    ("analytics_events", "Message, member,,", frozenset({"message", "member"})),
+    ("analytics_events", ",".join(ANALYTICS_EVENTS), frozenset(ANALYTICS_EVENTS)),
+    ("analytics_users", " Hash ", "hash"),
+    ("analytics_users", "plain", "plain"),
+    ("analytics_key", "off", None),
+    ("analytics_key", " 0123456789abcdéf ", Secret("0123456789abcdéf")),
+    ("analytics_key", "x" * 1024, Secret("x" * 1024)),
+    ("analytics_queue_rows", "100", 100),
+    ("analytics_queue_rows", "10000000", 10_000_000),
+    ("analytics_queue_bytes", "1048576", 2**20),
+    ("analytics_batch_rows", "1", 1),
+    ("analytics_batch_rows", "100000", 100_000),
+    ("analytics_batch_seconds", "0.1", 0.1),
+    ("analytics_retention_days", "off", None),
+    ("analytics_retention_days", "36500", 36_500),
+    ("analytics_async_insert", "on", True),
     ("state_dir", "off", None),
     ("state_dir", "/var/lib/bot", Path("/var/lib/bot")),
     ("state_dir", "relative", Path("relative")),
@@ -177,6 +203,40 @@ REFUSED = {
     "statsd_interval": ["0.09", "3601", "off", "nan"],
     "statsd_refresh": ["0.9", "86401", "never"],
     "statsd_max_bytes": ["255", "65508", "1e3", "off"],
+    "analytics_url": [
+        *(
+            "mysql://a/b",
+            "http://a:8123/b",
+            "clickhouse:///b",
+            "clickhouse://a",
+            "clickhouse://a/",
+            "clickhouse://a/b/c",
+        ),
+        *(
+            "clickhouse://a/b#c",
+            "clickhouse://a:0/b",
+            "clickhouse://a:x/b",
+            "clickhouse://a b/c",
+            "postgresql://a/b\nc",
+        ),
+        *(
+            "postgresql://a/ b",
+            "postgresql://[::1/b",
+            "postgresql://a,b/c",
+            f"postgresql://a/{'x' * 4096}",
+            "clickhouse",
+        ),
+    ],
+    "analytics_url_file": ["/no/such/file", "/", "/a\0b", os.devnull, TOKENS],
+    "analytics_events": ["messages", "interaction;command", "off"],
+    "analytics_users": ["on", "hashed", "off,hash"],
+    "analytics_key": ["x" * 15, f"{'x' * 14}  ", "x" * 1025, "x\0" * 16, "\ud800" * 16],
+    "analytics_queue_rows": ["99", "10000001", "1e5", "off"],
+    "analytics_queue_bytes": ["1048575", "1099511627777", "64MiB"],
+    "analytics_batch_rows": ["0", "100001"],
+    "analytics_batch_seconds": ["0.09", "3601", "off", "nan"],
+    "analytics_retention_days": ["0", "36501", "1.5"],
+    "analytics_async_insert": ["auto"],
     "state_dir": ["/a\0b", "~no-such-user-anywhere/x"],
 }
 ALLOWED = {
@@ -214,6 +274,18 @@ ALLOWED = {
     "statsd_interval": "seconds from 0.1 to 3600",
     "statsd_refresh": "seconds from 1 to 86400, or off",
     "statsd_max_bytes": "auto, or bytes from 256 to 65507",
+    "analytics_url": "clickhouse://user:password@host:8123/database, clickhouses://… for TLS, "
+    "postgresql://user:password@host:5432/database, or off",
+    "analytics_url_file": "the path of a text file with such a URL in it, or off",
+    "analytics_events": "words out of interaction, command, message, member, guild, names, with commas between",
+    "analytics_users": "one of off, hash, plain",
+    "analytics_key": "printable text of 16 to 1024 characters",
+    "analytics_queue_rows": "a number from 100 to 10000000",
+    "analytics_queue_bytes": "bytes from 1048576 to 1099511627776",
+    "analytics_batch_rows": "a number from 1 to 100000",
+    "analytics_batch_seconds": "seconds from 0.1 to 3600",
+    "analytics_retention_days": "days from 1 to 36500, or off",
+    "analytics_async_insert": "on or off",
     "state_dir": "the path of a directory, or off",
 }
 WRONG_TYPES = {
@@ -250,6 +322,17 @@ WRONG_TYPES = {
     "statsd_interval": [None, True, b"1", [1]],
     "statsd_refresh": [True, b"60", [], float("inf")],
     "statsd_max_bytes": [True, 512.5, b"512", []],
+    "analytics_url": [5, True, b"clickhouse://a/b", [], "", Secret("no url")],
+    "analytics_url_file": [5, True, ""],
+    "analytics_events": [None, 5, [None]],
+    "analytics_users": [None, True, ["hash"]],
+    "analytics_key": [5, True, b"0123456789abcdef", "", Secret("short")],
+    "analytics_queue_rows": [None, True, [500]],
+    "analytics_queue_bytes": [None, 2.5e7],
+    "analytics_batch_rows": [None, True],
+    "analytics_batch_seconds": [None, True, [1]],
+    "analytics_retention_days": [True, 1.5],
+    "analytics_async_insert": [None],
     "state_dir": [5, b"/tmp", True, [], ""],
 }
 
@@ -293,8 +376,20 @@ def test_the_defaults_open_nothing_to_the_network() -> None:
         statsd_interval=10.0,
         statsd_refresh=60.0,
         statsd_max_bytes=None,
+        analytics_url=None,
+        analytics_url_file=None,
+        analytics_events=frozenset({"interaction", "command"}),
+        analytics_users="off",
+        analytics_key=None,
+        analytics_queue_rows=100_000,
+        analytics_queue_bytes=67_108_864,
+        analytics_batch_rows=5_000,
+        analytics_batch_seconds=5.0,
+        analytics_retention_days=90,
+        analytics_async_insert=False,
         state_dir=None,
     )
+    assert defaults.database_url is None
     assert defaults == Settings()
     assert defaults.state_dir == Path(default_state_dir()).expanduser()
 
@@ -314,7 +409,7 @@ def test_a_setting_is_read_from_the_environment_and_from_the_argument(name: str,
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in REFUSED.items() for text in texts])
 def test_a_wrong_value_is_refused_in_one_line_that_names_all(name: str, text: str) -> None:
     shown = repr(text) if len(repr(text)) <= 100 else f"{repr(text)[:100]}…"
-    shown = "***" if name == "token" else shown
+    shown = "***" if name in {"token", "analytics_url", "analytics_key"} else shown
     with pytest.raises(SettingError, match=refusal(name, shown)):
         Settings(**{name: text})  # type: ignore[arg-type]
     if text:
@@ -363,6 +458,15 @@ def test_an_argument_of_a_wrong_type_is_refused_in_the_same_words(name: str) -> 
         ("statsd_refresh", None, None),
         ("statsd_max_bytes", None, None),
         ("statsd_max_bytes", 512, 512),
+        ("analytics_url", None, None),
+        ("analytics_url", Secret(CLICKHOUSE), Secret(CLICKHOUSE)),
+        ("analytics_url_file", Path(DATABASE), Path(DATABASE)),
+        ("analytics_events", ["names"], frozenset({"names"})),
+        ("analytics_events", (), frozenset()),
+        ("analytics_key", None, None),
+        ("analytics_key", Secret("0123456789abcdef"), Secret("0123456789abcdef")),
+        ("analytics_batch_seconds", 5, 5.0),
+        ("analytics_retention_days", None, None),
         ("state_dir", None, None),
         ("state_dir", Path("/var/lib"), Path("/var/lib")),
     ],
@@ -488,6 +592,36 @@ def test_a_token_is_shown_nowhere() -> None:
 def test_a_password_in_an_address_that_is_refused_is_not_shown() -> None:
     with pytest.raises(SettingError, match=r"\AARGUS_STATSD_URL='udp://\*\*\*@a:1' is not allowed"):
         Settings(statsd_url="udp://me:s3cret@a:1")
+
+
+def test_a_database_is_shown_without_user_password_and_options() -> None:
+    chosen = Settings(analytics_url=CLICKHOUSE, analytics_key="s3cret" * 3)  # type: ignore[arg-type]
+    assert repr(chosen.analytics_url) == f"{chosen.analytics_url}" == "clickhouse://***@db.example:8123/bots?***"
+    assert chosen.analytics_url is not None
+    assert chosen.analytics_url.reveal() == CLICKHOUSE
+    assert "s3cret" not in repr([chosen, dataclasses.asdict(chosen)])
+    assert repr(Settings(analytics_url="postgresql://db/bots").analytics_url) == "postgresql://db/bots"  # type: ignore[arg-type]
+    for option in ("analytics_url", "analytics_key"):
+        with pytest.raises(SettingError) as refused:
+            Settings(**{option: "clickhouse://me:s3cret\0@a"})  # type: ignore[arg-type]
+        assert "s3cret" not in str(refused.value)
+
+
+def test_secrets_are_alike_where_their_texts_are() -> None:
+    assert {Secret("é"), Secret("é", "shown otherwise")} == {Secret("é")}
+    assert Secret("a") not in {Secret("b"), "a"}
+
+
+def test_the_url_in_a_file_counts_instead(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("\ufeffpostgresql://me:s3cret@db/bots\n", encoding="utf-8")
+    chosen = Settings(analytics_url=CLICKHOUSE, analytics_url_file=file)  # type: ignore[arg-type]
+    assert chosen.database_url == Secret("postgresql://me:s3cret@db/bots")
+    assert Settings(analytics_url=CLICKHOUSE).database_url == Secret(CLICKHOUSE)  # type: ignore[arg-type]
+    for spoil in (lambda: file.write_text("s3cret"), file.unlink):
+        spoil()
+        with pytest.raises(SettingError, match=r"\AARGUS_ANALYTICS_URL_FILE='.*' cannot be read any more\Z"):
+            assert chosen.database_url
 
 
 def test_any_token_opens_and_nothing_else_does() -> None:
@@ -660,7 +794,7 @@ def test_the_defaults_are_shown_as_they_would_be_set() -> None:
     shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(Settings)}
     told = {name: text for name, text in shown.items() if text not in {UNSET, "the user's state directory"}}
     assert sorted(set(NAMES) - set(told)) == [
-        *("bot", "cluster", "disable", "outcomes", "state_dir", "statsd_prefix", "token")
+        *("analytics_key", "bot", "cluster", "disable", "outcomes", "state_dir", "statsd_prefix", "token")
     ]
     assert Settings.load({variable_of(name): text for name, text in told.items()}) == Settings()
 

@@ -70,6 +70,13 @@ class Sink(Protocol):
     async def open(self) -> None:
         """Connect, and bring the schema up to date; called again after any failure."""
 
+    async def check(self) -> str:
+        """Connect, change nothing, and say in a few words what is there: its version, and the state of the schema.
+
+        :raises Exception: whatever :meth:`open` could not go on from, with what is wrong in one line.
+        """
+        ...
+
     async def write(self, batch: Batch) -> None:
         """Store a batch exactly once, however often it is given."""
 
