@@ -111,8 +111,9 @@ GRID: Final = numbered(f"({_MARKED} or on (job, bot, cluster, shard) {STATUS})")
 def placed(query: str) -> str:
     """Give the labels ``row`` (00, 50, 100 …, after the bot's name) and ``col`` (0 to 49) to what has ``_n``."""
     for tens, half in (("[0-4]", "00"), ("[5-9]", "50")):
-        query = f'label_replace({query}, "row", "${{1}}{half}", "_n", "(..){tens}.")'
+        query = f'label_replace({query}, "_row", "${{1}}{half}", "_n", "(..){tens}.")'
     query = f'label_replace({query}, "col", "$1", "_n", "..([0-4].)")'
     for ten in range(5, 10):
         query = f'label_replace({query}, "col", "{ten - 5}$1", "_n", "..{ten}(.)")'
-    return f'label_replace(label_join({query}, "row", " ", "bot", "row"), "row", "$1", "row", " *(.*)")'
+    # into a label that is none of those it is made of: else VictoriaMetrics 1.79 writes over what it reads
+    return f'label_replace(label_join({query}, "row", " ", "bot", "_row"), "row", "$1", "row", " *(.*)")'
