@@ -121,6 +121,10 @@ class Gateway:
         self.connections: set[Connection] = set()
         self.written: Counter[tuple[int, str]] = Counter()
         self.replayed: Counter[tuple[int, str]] = Counter()
+        self.closes: Counter[tuple[str, str]] = Counter()
+        """How many connections have ended, by (close code, who began it): what op 7 and op 9 lead to is the server's."""
+        self.outages: Counter[int] = Counter()
+        """How many connections with a session have ended, by shard."""
         self.changed = asyncio.Event()
         self.silent = False
         """While set, events are lost instead of sent."""
@@ -216,14 +220,21 @@ class Gateway:
         return [guild for guild in self.world.guilds.values() if session.owns(guild.id)]
 
     def acknowledge(self, session: Session, sequence: int) -> list[Event] | None:
-        """What a resuming client misses. Events that it never got are taken out of the counts again."""
+        """What a resuming client misses. Events that it never got are taken out of the counts again.
+
+        What it got although the connection ended before that was counted is put in.
+        """
         missed = session.missed(sequence)
+        for event in session.missed(session.written) or ():
+            if event.sequence <= sequence:
+                self.written[session.shard_id, event.name] += 1
+                session.sent[event.name] += 1
         for event in missed or ():
             if event.sequence <= session.written:
                 self.written[session.shard_id, event.name] -= 1
                 self.replayed[session.shard_id, event.name] += 1
                 session.sent[event.name] -= 1
-        session.written = min(session.written, sequence)
+        session.written = sequence
         return missed
 
 
@@ -240,6 +251,7 @@ class Connection:
         self._request = request
         self._outbox: deque[Event | Control] = deque()
         self._gone = False
+        self._sent_away = False
         self._held: deque[Event | Control] | None = None
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
@@ -330,6 +342,9 @@ class Connection:
         if self.closed_by is None:
             self.close_code, self.closed_by = self.socket.close_code or 1006, "client"
         session = self.session
+        self.gateway.closes[str(self.close_code), "server" if self._sent_away else self.closed_by] += 1
+        if session is not None:
+            self.gateway.outages[session.shard_id] += 1
         log.info("shard %s: closed by the %s with %s", session and session.shard_id, self.closed_by, self.close_code)
         if session is None or session.connection is not self:
             return
@@ -361,7 +376,9 @@ class Connection:
         else:
             data = self._deflate.compress(text.encode()) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
             await self.socket.send_bytes(data)
-        if isinstance(payload, Event) and self.session is not None:
+        if isinstance(payload, Control):
+            self._sent_away |= payload.op in (RECONNECT, INVALID_SESSION)
+        elif self.session is not None and self.session.connection is self:
             self.session.written = payload.sequence
             self.session.sent[payload.name] += 1
             self.gateway.written[self.session.shard_id, payload.name] += 1
@@ -447,6 +464,9 @@ class Connection:
         session = self.gateway.sessions.resumable(data["session_id"])
         if session is None or self.gateway.resumes_fail:
             log.info("a resume is refused: its session is over")
+            past = session or self.gateway.sessions.past(data["session_id"])
+            if past is not None and data["seq"] is not None:
+                self.gateway.acknowledge(past, data["seq"])
             self.put(Control(INVALID_SESSION, data=False))
             return
         if data["seq"] is not None and data["seq"] > session.sequence:

@@ -94,7 +94,6 @@ class Session:
     def end(self) -> None:
         """It cannot be resumed any more."""
         self.valid = False
-        self._history.clear()
 
 
 class Sessions:
@@ -107,6 +106,7 @@ class Sessions:
         self.resumes: Counter[int] = Counter()
         self._by_id: dict[str, Session] = {}
         self._owners: dict[int, dict[int, list[Session]]] = {}
+        self._past: dict[int, Session] = {}
 
     def open(self, shard_id: int, shard_count: int, intents: int) -> Session:
         """A new session; an older one of the same shard goes on until its client leaves it."""
@@ -128,9 +128,14 @@ class Sessions:
             return None
         return session
 
+    def past(self, session_id: str) -> Session | None:
+        """The session with this id if it is the last of its shard that has ended: its client may not know yet."""
+        return next((session for session in self._past.values() if session.session_id == session_id), None)
+
     def end(self, session: Session) -> None:
         """It is over: it gets no events and cannot be resumed."""
         session.end()
+        self._past[session.shard_id] = session
         self._by_id.pop(session.session_id, None)
         owners = self._owners[session.shard_count][session.shard_id]
         if session in owners:

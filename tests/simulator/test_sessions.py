@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import discord
 import pytest
 
@@ -127,3 +129,54 @@ async def test_every_shard_survives_losing_all_of_them(sim: Simulator) -> None:
 async def test_a_shard_that_is_not_connected_cannot_be_closed(sim: Simulator) -> None:
     with pytest.raises(LookupError, match="shard 3 is not connected"):
         await sim.close_shard(3)
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["its resume is refused", "it was over before"])
+async def test_events_that_were_lost_with_a_session_are_not_counted(sim: Simulator, over: bool) -> None:
+    async with connected(sim, shard_count=1) as bot, sim.during("resumes_fail"):
+        session = sim.sessions[0]
+        connection: Any = session.connection
+        await sim.message("heard")
+        await settled(sim, bot)
+        # what is written now is lost on its way
+        connection.socket.send_bytes = connection.socket.send_str = _nowhere
+        await sim.message("not heard")
+        assert sim.dispatched[0, "MESSAGE_CREATE"] == 2
+        if over:
+            sim.gateway.sessions.end(session)
+        connection.drop()
+        await until(lambda: bot.events["READY"] == 2, sim)
+        await settled(sim, bot)
+        assert sim.dispatched[0, "MESSAGE_CREATE"] == bot.events["MESSAGE_CREATE"] == 1
+
+
+async def _nowhere(data: object) -> None:
+    pass
+
+
+async def test_events_that_arrived_and_were_not_counted_in_time_are_counted(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        session = sim.sessions[0]
+        await settled(sim, bot)
+        # as where the task that writes is ended between writing and counting
+        session.written -= 1
+        sim.gateway.written[0, "GUILD_CREATE"] -= 1
+        await sim.reconnect(0)
+        await until(lambda: session.resumes == 1, sim)
+        await settled(sim, bot)
+
+
+async def test_the_books_tell_of_each_end_of_a_connection_who_began_it(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        session = sim.sessions[0]
+        await sim.reconnect(0)
+        await until(lambda: session.resumes == 1, sim)
+        await settled(sim, bot)
+        await sim.close_shard(0, 4009)
+        await until(lambda: bot.events["READY"] == 2, sim)
+        await sim.drop_shard(0)
+        await until(lambda: bot.events["RESUMED"] == 2, sim)
+    await until(lambda: not sim.gateway.connections, sim)
+    server = {("4000", "server"): 1, ("4009", "server"): 1, ("1000", "server"): 1, ("1006", "server"): 1}
+    assert sim.gateway.closes == server | {("1000", "client"): 1}
+    assert sim.gateway.outages == {0: 4}
