@@ -122,9 +122,9 @@ class Gateway:
         self.written: Counter[tuple[int, str]] = Counter()
         self.replayed: Counter[tuple[int, str]] = Counter()
         self.closes: Counter[tuple[str, str]] = Counter()
-        """How many connections have ended, by (close code, who began it): what op 7 and op 9 lead to is the server's."""
+        """Connections that have ended, by (close code, who began it); what op 7 and op 9 lead to is the server's."""
         self.outages: Counter[int] = Counter()
-        """How many connections with a session have ended, by shard."""
+        """Those of them that had a session, by shard."""
         self.changed = asyncio.Event()
         self.silent = False
         """While set, events are lost instead of sent."""

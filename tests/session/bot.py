@@ -30,6 +30,7 @@ class Bot(NoWait, commands.AutoShardedBot):
     :ivar hanging: the tasks of handlers that wait to be cancelled.
     :ivar heard: interactions and messages of people that were dispatched.
     :ivar ran: how often its listeners ran, by event; each listener counts itself.
+    :ivar patience: seconds for which its modals wait; None for ever.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -47,6 +48,7 @@ class Bot(NoWait, commands.AutoShardedBot):
         self.ran: Counter[str] = Counter()
         self.barred: set[int] = set()
         self.cursed: set[int] = set()
+        self.patience: float | None = None
         self.before_connecting: Callable[[], Awaitable[object]] | None = None
 
     async def setup_hook(self) -> None:
@@ -85,7 +87,7 @@ class Tree(app_commands.CommandTree[Bot]):
 
 async def _answer(bot: Bot, subject: Subject) -> None:
     if isinstance(subject, commands.Context):
-        await subject.send("answer")
+        await subject.send(f"answer {subject.message.id}")
     else:
         await subject.response.send_message("answer")
 
@@ -273,7 +275,8 @@ def _add_odd_slash(bot: Bot) -> None:  # noqa: C901 - a list
 
     @tree.command(description="-")
     async def ask(interaction: discord.Interaction[Bot], modal: str) -> None:
-        await interaction.response.send_modal(Asking(modal))
+        await interaction.response.send_modal(Asking(modal, bot.patience))
+        await interaction.followup.send("shown")
 
     @tree.command(description="-")
     async def suggest(interaction: discord.Interaction[Bot], word: str) -> None:
@@ -425,11 +428,11 @@ class Board(Checking, discord.ui.View):
 class Asking(Checking, discord.ui.Modal):
     text: discord.ui.TextInput[Any] = discord.ui.TextInput(label="text", custom_id="text", required=False)
 
-    def __init__(self, name: str) -> None:
-        super().__init__(title="Ask", custom_id=name, timeout=None)
+    def __init__(self, name: str, patience: float | None) -> None:
+        super().__init__(title="Ask", custom_id=name, timeout=patience)
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        await interaction.client.behave(self.custom_id.removeprefix("modal "), interaction)
+        await interaction.client.behave(self.custom_id.removeprefix("modal ").partition("#")[0], interaction)
 
 
 async def post_boards(bot: Bot) -> dict[str, int]:

@@ -15,7 +15,7 @@ import re
 import time
 import typing
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import discord
@@ -129,10 +129,10 @@ class Session:
 class Expectation:
     """What the page must say."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, families: Iterable[Callable[[Expectation], None]] | None = None) -> None:
         self.session = session
         self.series: dict[Series, Value] = {}
-        for add in FAMILIES:
+        for add in families or FAMILIES:
             add(self)
 
     def one(self, name: str, value: Value, **labels: str) -> None:
@@ -304,8 +304,9 @@ def _commands(book: Expectation) -> None:
     book.histogram("discord_command_duration_by_command_seconds", "command", _counted(name for name, _ in named))
     book.many("discord_command_errors_total", "command error", _counted((n, u.error) for n, u in named if u.error))
     book.one("discord_commands_in_flight", 0)
-    # every command is used, but for one that is only completed, and discord.py's own
-    names = {(use.how, name) for name, use in named if use.outcome != "not_found"}
+    # the script uses every command, but for one that is only completed, and discord.py's own
+    scripted = [use for use in book.session.all(Use) if use.is_command and use.outcome != "not_found"]
+    names = {(use.how, use.command or use.name) for use in scripted}
     names |= {("slash", "suggest"), ("prefix", "help")}
     book.many("discord_commands_registered", "type", _counted(how for how, _ in names))
     for how, name in names:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 import typing
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from tests.session import expectation
 from tests.session.bot import Bot
 from tests.session.expectation import Expectation, Series, Session, nameless, read
 from tests.session.play import Player
+from tests.session.records import Records
 from tests.session.script import GUILDS, MEMBERS, SHARDS, Use, script
 
 if typing.TYPE_CHECKING:
@@ -31,17 +31,6 @@ NOT_EXPECTED: Final = {
     "discord_last_exit_info",
 }
 """Told by a process that comes after another one."""
-
-
-class Records(logging.Handler):
-    """Counts log records by itself."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.counts[record.name.partition(".")[0], record.levelname] += 1
 
 
 @contextlib.asynccontextmanager
