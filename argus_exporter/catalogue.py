@@ -295,7 +295,7 @@ HTTP_STATUSES: Final = (
 
 COLLECTORS: Final = (
     *("gateway", "shards", "interactions", "commands", "rest", "cache", "tasks", "voice", "loop", "process", "errors"),
-    *("logs", "statsd", "exporter", "registry"),
+    *("logs", "statsd", "analytics", "exporter", "registry"),
 )
 """Nouns that can stand in ``ARGUS_DISABLE`` or in the label ``collector``."""
 
@@ -305,6 +305,16 @@ there (the operating system was told so by ICMP); more than a datagram holds; af
 
 STATSD_DROPS: Final = (*TRANSPORT_DROPS, "value")
 """Why a sample did not go out: the transport's reasons, and values that no line can say."""
+
+ANALYTICS_TABLES: Final = (
+    *("interactions", "commands", "messages", "member_events", "guild_events"),
+    *("users", "members", "guilds", "categories", "channels", "threads"),
+)
+"""What can be recorded guild by guild: the tables of :mod:`argus_exporter.analytics.events`."""
+
+ANALYTICS_LOSSES: Final = ("rows", "bytes", "refused", "closing")
+"""Why a row never came to the database: the queue had as many rows, or bytes, as it may have; the database does not
+allow it; the exporter was closed first."""
 
 SHARD_STATUSES: Final = ("unknown", "unhealthy", "offline", "online", "starting", "stopping", "resuming")
 """What the values of ``discord_shard_status`` mean: Glance's."""
@@ -337,6 +347,8 @@ LISTENED: Final = Label("event", 100, "names of events that the bot listens to")
 SOURCE: Final = closed("source", ("task", "thread", "excepthook"), "the three hooks of Python")
 LOGGER: Final = Label("logger", 50, "top-level loggers")
 DROP: Final = closed("reason", STATSD_DROPS, "the ways in which a datagram fails")
+TABLE: Final = closed("table", ANALYTICS_TABLES, "the tables of analytics")
+LOSS: Final = closed("reason", ANALYTICS_LOSSES, "the ways in which a row is lost")
 REFUSAL: Final = closed("reason", REFUSALS, "the ways in which the server says no")
 LEVEL: Final = closed("level", ("WARNING", "ERROR", "CRITICAL"), "logging's levels")
 
@@ -779,6 +791,56 @@ STATSD_ADDRESS_AGE_SECONDS: Final = Gauge(
     "argus_exporter_statsd_address_age_seconds",
     "Since the StatsD server's address was last confirmed, which is tried each minute; absent while there is none.",
     "statsd",
+)
+
+# ---------------------------------------------------------------------------------------------- analytics
+
+ANALYTICS_QUEUED_TOTAL: Final = Counter(
+    "argus_exporter_analytics_queued_total",
+    "Rows recorded for the database, those that found no room in the queue included: what of them is neither written "
+    "nor lost waits. These are there where `ARGUS_ANALYTICS_URL` is set.",
+    "analytics",
+    (TABLE,),
+)
+ANALYTICS_WRITTEN_TOTAL: Final = Counter(
+    "argus_exporter_analytics_written_total", "Rows that the database has taken.", "analytics", (TABLE,)
+)
+ANALYTICS_LOST_TOTAL: Final = Counter(
+    "argus_exporter_analytics_lost_total",
+    "Rows that will never be written: the queue was full, of rows or of bytes, the database does not allow them, or "
+    "the exporter was closed before they were.",
+    "analytics",
+    (TABLE, LOSS),
+)
+ANALYTICS_QUEUE_ROWS: Final = Gauge(
+    "argus_exporter_analytics_queue_rows", "Rows that wait, those that are being written included.", "analytics"
+)
+ANALYTICS_QUEUE_BYTES: Final = Gauge(
+    "argus_exporter_analytics_queue_bytes", "Bytes of memory that they take at most.", "analytics"
+)
+ANALYTICS_QUEUE_ROWS_LIMIT: Final = Gauge(
+    "argus_exporter_analytics_queue_rows_limit", "Rows that may wait: `ARGUS_ANALYTICS_QUEUE_ROWS`.", "analytics"
+)
+ANALYTICS_QUEUE_BYTES_LIMIT: Final = Gauge(
+    "argus_exporter_analytics_queue_bytes_limit",
+    "Bytes that they may take: `ARGUS_ANALYTICS_QUEUE_BYTES`.",
+    "analytics",
+)
+ANALYTICS_WRITE_SECONDS: Final = Histogram(
+    "argus_exporter_analytics_write_seconds",
+    "How long the database took to store a batch; attempts that failed are not in it.",
+    "analytics",
+    edges=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+ANALYTICS_FAILURES_TOTAL: Final = Counter(
+    "argus_exporter_analytics_failures_total",
+    "Attempts to reach the database, to write to it or to leave it that failed or took too long.",
+    "analytics",
+)
+ANALYTICS_LAST_WRITE_TIMESTAMP_SECONDS: Final = Gauge(
+    "argus_exporter_analytics_last_write_timestamp_seconds",
+    "When the database last stored a batch; absent before the first.",
+    "analytics",
 )
 
 # ---------------------------------------------------------------------------------------------- exporter

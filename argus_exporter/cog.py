@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import sys
 import types
@@ -22,7 +23,8 @@ if typing.TYPE_CHECKING:
 
     import discord
 
-    from argus_exporter.settings import Settings
+    from argus_exporter.analytics.start import Analytics
+    from argus_exporter.settings import Secret, Settings
     from argus_exporter.statsd import AsyncStatsClient
 
 _log: Final = logging.getLogger(__name__)
@@ -49,6 +51,14 @@ class ClientExporter(Exporter):
         self._view.commands.rules = self._rules
         return self._view
 
+    def _make_analytics(self, url: Secret | None) -> Analytics | None:
+        if url is None:
+            return None
+        made: Analytics = importlib.import_module("argus_exporter.analytics.start").Analytics(
+            self.settings, url, self.instruments, self._view
+        )
+        return made
+
     def _is_ready(self) -> bool:
         return self.client.is_ready()
 
@@ -57,6 +67,8 @@ class ClientExporter(Exporter):
 
         :raises RuntimeError: if another exporter watches this client.
         """
+        if self._analytics is not None:
+            self._analytics.open()
         self._view.open()
 
     async def watch_client(self) -> None:
@@ -71,6 +83,8 @@ class ClientExporter(Exporter):
             return
         self._watching = True
         self._view.guard("gateway", self._view.park)
+        if self._analytics is not None:
+            self._analytics.park()
         self._run(self._watchers)
 
     def _follow_login(self) -> None:

@@ -41,9 +41,11 @@ from argus_exporter.version import VERSION
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from argus_exporter.analytics.start import Analytics
     from argus_exporter.discordpy import ClientView
     from argus_exporter.discordpy.outcomes import Rules
     from argus_exporter.instruments import CounterFamily, Key
+    from argus_exporter.settings import Secret
 
 _KINDS_LOGGED: Final = 100
 """Of how many kinds of caught exceptions the first is logged; the counter counts on."""
@@ -101,6 +103,7 @@ class Exporter(CustomMethods, ManualMethods):
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
         self._loops = Loops(self.note_error)
         self._collectors = self._make(PROCESS_COLLECTORS, self._see())
+        self._analytics = self._make_analytics(self.settings.database_url)
 
     def _declare(self) -> None:
         self._errors = self.instruments.counter(catalogue.COLLECTOR_ERRORS_TOTAL)
@@ -183,17 +186,21 @@ class Exporter(CustomMethods, ManualMethods):
             self._start_discovery(stack)
             self._run(self._collectors)
             await self._start_push()
+            if self._analytics is not None:
+                self._analytics.start()
 
     async def close(self) -> None:
         """Give everything back, in reverse; one failing close does not keep the rest open.
 
-        StatsD comes first, while there is still something to say.
+        Analytics comes first, while there is still something to be recorded, then StatsD, which tells how that went.
         """
         stack, self._stack = self._stack, None
         if stack is not None:
             if self._push is not None:
                 stack.callback(self._push_registry.close)
                 stack.push_async_callback(self._guarded_close, "statsd", self._push)
+            if self._analytics is not None:
+                stack.push_async_callback(self._guarded_close, "analytics", self._analytics)
             await stack.aclose()
 
     def _make_site(self, bot: Bot) -> Site:
@@ -235,6 +242,12 @@ class Exporter(CustomMethods, ManualMethods):
             except Exception as error:  # noqa: BLE001 - the world's trouble never stops the bot
                 self.note_error("statsd", error)
 
+    def _make_analytics(self, url: Secret | None) -> Analytics | None:
+        """What records guild by guild; without a client there is nothing to record."""
+        if url is not None:
+            _log.warning("nothing is recorded in %s: there is no client", url)
+        return None
+
     def _see(self) -> ClientView | None:
         """The client that is watched, if one is."""
         return None
@@ -270,7 +283,9 @@ class Exporter(CustomMethods, ManualMethods):
             self._running.remove(collector)
         await self._guarded_close(collector.noun, collector)
 
-    async def _guarded_close(self, noun: str, what: Collector | Discovery | ErrorLog | Page | Push | Site) -> None:
+    async def _guarded_close(
+        self, noun: str, what: Analytics | Collector | Discovery | ErrorLog | Page | Push | Site
+    ) -> None:
         try:
             closing = what.close()
             if asyncio.iscoroutine(closing):
@@ -304,6 +319,8 @@ class Exporter(CustomMethods, ManualMethods):
         self.stats.fold()
         if self._push is not None:
             self._push.sample()
+        if self._analytics is not None:
+            self._analytics.sample()
         for collector in self._running:
             self._sample_one(collector)
         self._series.set(self.instruments.count_series())

@@ -256,7 +256,7 @@ async def test_each_sampled_collector_says_how_long_it_took_and_the_page_how_man
 def test_each_collector_is_in_the_list_under_its_own_noun() -> None:
     nouns = [kind.noun for kind in COLLECTORS]
     assert len(set(nouns)) == len(nouns)
-    assert set(nouns) | {"statsd", "exporter", "registry"} == set(catalogue.COLLECTORS)
+    assert set(nouns) | {"statsd", "analytics", "exporter", "registry"} == set(catalogue.COLLECTORS)
     assert set(COLLECTORS) == set(CLIENT_COLLECTORS) | set(PROCESS_COLLECTORS)
     for kind in COLLECTORS:
         assert kind.__module__ == f"argus_exporter.collectors.{kind.noun}"

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "argus_exporter"
 MOST_LINES = 40
 MAKERS = {"dict", "list", "set", "Counter", "defaultdict", "deque"}
 TEXTS = {".py", ".md", ".txt", ""}
-NOT_COLLECTORS = {"statsd", "exporter", "registry"}
+NOT_COLLECTORS = {"statsd", "analytics", "exporter", "registry"}
 UNWANTED = re.compile(r"\b(TODO|FIXME|XXX)\b|/work/|/root/")
 
 
