@@ -329,6 +329,12 @@ class Table:
         """Whether its rows grow old: what is known of users and channels does not."""
         return self.role is not Role.DIMENSION
 
+    @property
+    def guild(self) -> str:
+        """The name of the column that says which guild a row is of; empty where none does."""
+        ids = self.columns_of(Kind.ID)
+        return "guild_id" if "guild_id" in ids else "id" if self.row is GuildRow else ""
+
     def columns_of(self, kind: Kind) -> tuple[str, ...]:
         """The names of its columns of a kind."""
         return tuple(column.name for column in self.columns if column.kind is kind)
