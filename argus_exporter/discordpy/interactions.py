@@ -67,6 +67,9 @@ class Receipt:
     :ivar missed: whether the deadline was missed.
     :ivar ended: when its handler ended, by ``time.perf_counter``; None before.
     :ivar waiting: answers that were sent in time and are on their way.
+    :ivar whose: what :attr:`Interactions.whose` took from its payload.
+    :ivar acked: seconds from receipt to its first accepted response, and :ivar outcome: that of its handler; both set
+        by whoever keeps them.
     """
 
     # what most of them never have costs nothing in the class
@@ -78,6 +81,9 @@ class Receipt:
     missed: bool = False
     ended: float | None = None
     waiting: tuple[Exchange, ...] = ()
+    whose: Any = None
+    acked: float | None = None
+    outcome: str = ""
 
     def __init__(self, interaction_id: int, kind: str, received: float, received_at: float) -> None:
         self.id = interaction_id
@@ -127,16 +133,21 @@ class InteractionListener:
     def ended(self, receipt: Receipt, outcome: str) -> None:
         """Its handler has ended; told once."""
 
+    def left(self, receipt: Receipt) -> None:
+        """It is no longer followed, after whatever else is told of it; told once."""
+
 
 _RECEIVED: Final = InteractionListener.received
 _DELIVERED: Final = InteractionListener.delivered
 _ANSWERED: Final = InteractionListener.answered
 _ENDED: Final = InteractionListener.ended
+_LEFT: Final = InteractionListener.left
 
 
 class Interactions(Part[InteractionListener], HttpListener):
     """Follows each interaction from its receipt to its first response and to the end of its handler.
 
+    :ivar whose: takes from an interaction's payload what else is to be kept of it; None where nobody wants any.
     :ivar active_trace: asks for the id of the trace that is active where a response goes out; None where nobody does.
     :ivar now: ``time.perf_counter``, and :ivar epoch: ``time.time``, or what stands for them.
     """
@@ -145,6 +156,7 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def __init__(self, view: ClientView) -> None:
         super().__init__(view)
+        self.whose: Callable[[Any], object] | None = None
         self.active_trace: Callable[[], str] | None = None
         self.now: Callable[[], float] = time.perf_counter
         self.epoch: Callable[[], float] = time.time
@@ -227,8 +239,7 @@ class Interactions(Part[InteractionListener], HttpListener):
         if ending is None or ending.ended is not None or not self._active:
             return
         ending.ended = self.now() if at is None else at
-        if ending.answered:
-            self._kept.pop(interaction_id, None)
+        leaves = ending.answered and self._kept.pop(interaction_id, None) is not None
         if error is not None:
             self.tell(InteractionListener.failed, ending, outcome, error)
         for call in self.listeners.ears[_ENDED]:
@@ -236,6 +247,8 @@ class Interactions(Part[InteractionListener], HttpListener):
                 call(ending, outcome)
             except Exception as exception:  # noqa: BLE001
                 self.view.note_error(self.noun, exception)
+        if leaves:
+            self._leave(ending)
 
     def settle(self) -> int | None:
         """Look for what is over, and say how many interactions are open; None where their answers cannot be seen."""
@@ -247,6 +260,11 @@ class Interactions(Part[InteractionListener], HttpListener):
         self._sweep(now, 2 * MAX_PENDING)
         return None if self._blind else len(self._open)
 
+    def followed(self) -> list[Receipt]:
+        """What has not left yet, oldest first."""
+        self.view.journal.settle()
+        return sorted((*self._open.values(), *self._kept.values()), key=lambda receipt: receipt.received)
+
     @property
     def _blind(self) -> bool:
         return not self.view.wire.hooked
@@ -254,7 +272,7 @@ class Interactions(Part[InteractionListener], HttpListener):
     # ------------------------------------------------------------------------------------- received
 
     def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
-        journal, take = self.view.journal, self._take
+        journal, take, whose = self.view.journal, self._take, self.whose
         notes, settle = journal.notes, journal.settle
 
         def parse(data: Any) -> object:
@@ -263,7 +281,10 @@ class Interactions(Part[InteractionListener], HttpListener):
                     # what is kept of it is little: the memory of the rest is used again, and is in the caches then
                     number = data["type"]
                     kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
-                    notes.append((take, int(data["id"]), kind, self.now(), self.epoch()))
+                    if whose is None:
+                        notes.append((take, int(data["id"]), kind, self.now(), self.epoch()))
+                    else:
+                        notes.append((take, int(data["id"]), kind, self.now(), self.epoch(), whose(data)))
                 except (LookupError, TypeError, ValueError):
                     pass  # of no type that is known, or no such thing
                 if len(notes) >= journal.limit:
@@ -281,15 +302,21 @@ class Interactions(Part[InteractionListener], HttpListener):
         stamp, self._stamp = self._stamp or (self.now(), self.epoch()), None
         data: Any = interaction.data
         number = interaction.type.value
-        self._take(interaction.id, _COMMANDS[data["type"]] if number == _COMMAND else _OTHERS[number], *stamp)
+        kind = _COMMANDS[data["type"]] if number == _COMMAND else _OTHERS[number]
+        whose = None if self.whose is None else self.whose(_payload_of(interaction))
+        self._take(interaction.id, kind, *stamp, whose)
 
-    def _take(self, interaction_id: int, kind: str, received: float, received_at: float) -> None:
+    def _take(
+        self, interaction_id: int, kind: str, received: float, received_at: float, whose: object = None
+    ) -> None:
         if interaction_id in self._open or interaction_id in self._kept:
             return
         try:
             receipt = Receipt(interaction_id, kind, received, received_at)
         except OverflowError:
             return  # no id of Discord's has hundreds of digits
+        if whose is not None:
+            receipt.whose = whose
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
         self._open[interaction_id] = receipt
@@ -378,6 +405,8 @@ class Interactions(Part[InteractionListener], HttpListener):
                     call(receipt, exchange)
                 except Exception as error:  # noqa: BLE001
                     self.view.note_error(self.noun, error)
+            if receipt.ended is not None:
+                self._leave(receipt)
             return
         receipt.refused = exchange.status
         if receipt.id in self._kept:
@@ -429,6 +458,7 @@ class Interactions(Part[InteractionListener], HttpListener):
         else:
             self._drop(receipt := self._open.popitem(last=False)[1])
             self.tell(InteractionListener.evicted, receipt)
+            self._leave(receipt)
 
     def _drop(self, receipt: Receipt) -> None:
         """It can no longer be found: a command that runs is given it."""
@@ -438,12 +468,28 @@ class Interactions(Part[InteractionListener], HttpListener):
 
     def _forget(self, receipt: Receipt) -> None:
         """Follow it no longer."""
-        if receipt.answered:
-            return
-        receipt.waiting = ()
-        self._miss(receipt)
-        if not receipt.tried:
-            self.tell(InteractionListener.unanswered, receipt)
+        if not receipt.answered:
+            receipt.waiting = ()
+            self._miss(receipt)
+            if not receipt.tried:
+                self.tell(InteractionListener.unanswered, receipt)
+        self._leave(receipt)
+
+    def _leave(self, receipt: Receipt) -> None:
+        for call in self.listeners.ears[_LEFT]:
+            try:
+                call(receipt)
+            except Exception as error:  # noqa: BLE001
+                self.view.note_error(self.noun, error)
+
+
+def _payload_of(interaction: discord.Interaction[Any]) -> dict[str, Any]:
+    """As much of the payload as can be told from what discord.py made of it."""
+    return {
+        "guild_id": interaction.guild_id,
+        "channel_id": interaction.channel_id,
+        "user": {"id": interaction.user.id, "username": interaction.user.name, "bot": interaction.user.bot},
+    }
 
 
 def _first(table: OrderedDict[int, Receipt]) -> Receipt | None:

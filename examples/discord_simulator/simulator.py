@@ -188,7 +188,7 @@ class Simulator:
         return took
 
     async def event(
-        self, name: str, *, guild: int | None = 0, channel: int = 0, member: int = 0, **fields: object
+        self, name: str, /, *, guild: int | None = 0, channel: int = 0, member: int = 0, **fields: object
     ) -> Json:
         """Let an event happen at a place (indexes or ids; `guild=None` is direct messages), and return its payload."""
         place = self.stage.place(guild, channel, member)
