@@ -10,13 +10,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint format bench soak mutants rehearse matrix constraints reference dashboards preview build clean
+.PHONY: help setup engine demo test integration lint format bench soak mutants rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, mutants, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
+
+engine: $(READY) ## install ClickHouse's engine, 534 MB, for the tests that need it
+	@$(INSTALL) --group engine
 
 demo: $(READY) ## watch a bot under load, with incidents, and no Discord
 	@$(BIN)/python -m examples.demo $(ARGS)

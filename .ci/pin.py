@@ -22,12 +22,12 @@ Pins = dict[str, str]
 
 
 def freeze(python: str) -> Pins:
-    """What a clean virtual environment of this interpreter holds after the whole development set went in."""
+    """What a clean virtual environment of this interpreter holds after all that is for development went in."""
     with tempfile.TemporaryDirectory() as folder:
         own = str(Path(folder) / "bin" / "python")
         subprocess.run([python, "-m", "venv", folder], check=True)
         subprocess.run([own, "-m", "pip", "install", "-qq", "--upgrade", *PINNED_TOO], check=True)
-        command = [own, "-m", "pip", "install", "-qq", "--group", "dev", "--editable", "."]
+        command = [own, "-m", "pip", "install", "-qq", "--group", "dev", "--group", "engine", "--editable", "."]
         subprocess.run(command, check=True, cwd=ROOT)
         frozen = subprocess.run(
             [own, "-m", "pip", "freeze", "--all", "--exclude-editable"], check=True, capture_output=True, text=True
