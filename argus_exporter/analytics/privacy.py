@@ -50,7 +50,8 @@ def told(error: BaseException, url: str) -> str:
     """What went wrong in one short line, without what the database's URL has of secrets."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     parts = urlsplit(url)
-    secrets = {url, parts.netloc.rpartition("@")[0], parts.password or "", parts.query} - {""}
+    secrets = {parts.netloc.rpartition("@")[0], parts.password, url} if parts.password else {url}
+    secrets |= {parts.query} - {""}
     for secret in sorted(secrets | {unquote(each) for each in secrets}, key=len, reverse=True):
         text = text.replace(secret, _SHOWN)
     text = " ".join(text.split())
