@@ -48,6 +48,7 @@ class Options:
     :param scrape: seconds between two scrapes.
     :param settings: more settings of the exporters.
     :param rules: a folder of rules for Prometheus; without it there is one alert, which always fires.
+    :param more: what else Prometheus is configured with, and `flags` it is started with.
     """
 
     shards: int = 1
@@ -59,16 +60,20 @@ class Options:
     scrape: float = 1.0
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     rules: Path | None = None
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    flags: tuple[str, ...] = ()
 
 
 class Fleet:
     """One that runs, for as long as the context.
 
     :ivar server: the Prometheus that scrapes it, at `url`.
+    :ivar targets: what it scrapes, an entry for each process.
     """
 
     server: Prometheus
     url: str
+    targets: list[dict[str, Any]]
     sim: Simulator
 
     def __init__(self, options: Options) -> None:
@@ -100,8 +105,8 @@ class Fleet:
         await self.sim.incident("slow_acks", delay=DISTANCE)
         self._children = await enter(Children())
         self._sink = await self._listen()
-        targets = [await self._start_bot(folder, *one) for one in self._processes()]
-        self.url = await self._start_prometheus(folder, targets)
+        self.targets = [await self._start_bot(folder, *one) for one in self._processes()]
+        self.url = await self._start_prometheus(folder)
         await self.sim.wait_for_shards(options.shards, _STARTING)
         self.server = Prometheus(self.url, http)
         await self._seen(f"count(discord_shard_status == 3) == {options.shards}")
@@ -132,19 +137,21 @@ class Fleet:
         )
         return {"targets": [(await child.line(r"^metrics: (\S+)"))[1]], "labels": labels}
 
-    async def _start_prometheus(self, folder: Path, targets: list[dict[str, Any]]) -> str:
+    async def _start_prometheus(self, folder: Path) -> str:
+        more = self.options.more
         every = dict.fromkeys(("scrape_interval", "evaluation_interval"), f"{self.options.scrape:g}s")
         alert, config = folder / "alert.yml", folder / "prometheus.yml"
         alert.write_text(json.dumps(_ALERT), encoding="utf-8")
         rules = self.options.rules / "*.yml" if self.options.rules else alert
-        jobs = [{"job_name": "bot", "honor_labels": True, "static_configs": targets}]
-        whole = {"global": every, "rule_files": [str(rules)], "scrape_configs": jobs}
-        config.write_text(json.dumps(whole), encoding="utf-8")
+        jobs = [{"job_name": "bot", "honor_labels": True, "static_configs": self.targets}]
+        own = {"global": {**more.get("global", {}), **every}, "rule_files": [str(rules)], "scrape_configs": jobs}
+        config.write_text(json.dumps({**more, **own}), encoding="utf-8")
         address = f"127.0.0.1:{free_port()}"
         child = await self._children.start(
             "Prometheus",
             program(),
             *(f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"),
+            *self.options.flags,
             kind="program",
             heard=lambda _: None,
         )

@@ -26,6 +26,7 @@ NAMES: Final = {
     "scrape": "a scrape over HTTP, beside the peers",
     "import": "importing and installing it, over discord.py's own",
     "statsd": "an increment that goes out over StatsD, beside other clients",
+    "sizing": "series of a process, and what a real Prometheus keeps of them on disk",
 }
 
 

@@ -87,6 +87,16 @@ async def configured_prometheus(folder: Path, config: Any, *options: str) -> Asy
 
 
 @contextlib.asynccontextmanager
+async def prometheus_agent(folder: Path, config: Any) -> AsyncIterator[None]:
+    """Run a Prometheus that keeps nothing, configured so."""
+    file, port = folder / "agent.yml", free_port()
+    file.write_text(json.dumps(config), encoding="utf-8")
+    own = ("--enable-feature=agent", f"--config.file={file}", f"--storage.agent.path={folder / 'agent'}")
+    async with _ready("prometheus", port, *own, f"--web.listen-address=127.0.0.1:{port}"):
+        yield
+
+
+@contextlib.asynccontextmanager
 async def alertmanager(folder: Path, config: Any) -> AsyncIterator[int]:
     """Run an Alertmanager that is configured so; its port."""
     file, port = folder / "alertmanager.yml", free_port()
