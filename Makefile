@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test integration lint format bench soak mutants rehearse matrix constraints reference dashboards preview build clean
+.PHONY: help setup engine demo test integration lint format bench soak fuzz mutants rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, mutants, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, fuzz, mutants, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -58,6 +58,10 @@ bench: $(READY) ## measure what the exporter costs a bot
 soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+fuzz: $(READY) ## try a million hostile inputs at each place that takes them, or what ARGS says
+	@$(INSTALL) --only-binary :all: --group fuzz 2>/dev/null || true
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 mutants: $(READY) ## break every alert and recording rule in every way, and see that a case notices (needs promtool)
 	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
 
@@ -74,7 +78,7 @@ build: $(READY) ## build the wheel and the source distribution into dist/
 	@$(BIN)/python -m hatchling build --directory dist
 
 clean: ## remove everything that was made here, .venv too
-	rm -rf $(VENV) .venvs .prometheus3 .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venvs .prometheus3 .bench .fuzz dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): pyproject.toml .ci/constraints.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON): name one with make PYTHON=/path/to/python3.11"; exit 1; }

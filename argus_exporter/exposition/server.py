@@ -269,6 +269,7 @@ class _Connection(web.RequestHandler):
 
     def __init__(self, manager: web.Server, refused: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
+        options["auto_decompress"] = False  # no body is wanted, and a small one may unpack to hundreds of megabytes
         super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=_KEEP_ALIVE, **options)
         self.busy = False
         self._refused = refused

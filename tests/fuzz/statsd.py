@@ -1,0 +1,268 @@
+"""Lines of StatsD: each is one metric by its flavour's grammar, and says what was told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import string
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from argus_exporter.catalogue import OTHER
+from argus_exporter.custom import Custom, is_identity, text_of, unfit
+from argus_exporter.exposition.encode import Encoder
+from argus_exporter.instruments import Instruments
+from argus_exporter.settings import Settings
+from argus_exporter.statsd import AsyncStatsClient
+from argus_exporter.statsd.deltas import Batch, Counters, Gauges
+from argus_exporter.statsd.encode import FLAVOURS
+from argus_exporter.statsd.pack import packed
+from argus_exporter.threads import Ledger
+from tests.fuzz.pages import IDENTITY, NUMBERS, ODD_NUMBERS, any_value, parsed
+from tests.fuzz.source import Source
+from tests.fuzz.target import Target, always, check_line
+
+Labels = tuple[tuple[str, Any], ...]
+
+WORDS = (
+    *(".", "-", "_", "=", "%", ":", "|", "#", "@", ",", ";", "\n", "\r", "\0", " ", "\t", "|c", ":1|c\nx:2|c", "|#a:b"),
+    *("%2C", "-2E", "=3A", "a", "b", "name", "é", "\u2028", "\x85", "\ud800", "\U0001f600", "[", "]", "{", "}", "~"),
+    *("/", "\\", '"', "C", "2D"),
+)
+
+# ------------------------------------------------------------------------------------------ reading lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What a line says; the labels of plain are in its name."""
+
+    name: str
+    labels: Labels
+    value: str
+    type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Grammar:
+    """A flavour, as its server reads it.
+
+    :param marks: what stands before two hexadecimal digits: in a name, a label's name, a label's value.
+    """
+
+    pattern: re.Pattern[str]
+    marks: tuple[str, str, str]
+    between: str
+    equals: str
+
+    def read(self, line: str) -> Line:
+        match = self.pattern.fullmatch(line)
+        assert match is not None, line
+        assert line.isprintable(), line
+        assert match["type"] == "s" or _NUMBER.fullmatch(match["value"]), line
+        tags = [tag.partition(self.equals) for tag in (match["tags"] or "").split(self.between) if tag]
+        labels = [
+            (unescaped(self.marks[1], _KEYS.get(key, key)), unescaped(self.marks[2], value)) for key, _, value in tags
+        ]
+        return Line(unescaped(self.marks[0], match["name"]), tuple(labels), match["value"], match["type"])
+
+
+def unescaped(mark: str, text: str) -> str:
+    """What was written as bytes in hex, each after a mark; the mark alone is nothing."""
+    if not mark or mark not in text:
+        return text
+    pairs = re.compile(re.escape(mark.encode()) + rb"([0-9A-F]{2})")
+    raw = b"" if text == mark else pairs.sub(lambda pair: bytes.fromhex(pair[1].decode()), text.encode())
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def escaped(mark: str, kept: str, text: str) -> str:
+    """The other way, for what cannot be read back: plain's path."""
+    spelled = [
+        f"{mark}{byte:02X}" if chr(byte) not in kept else chr(byte) for byte in text.encode("utf-8", "surrogatepass")
+    ]
+    return "".join(spelled) or mark
+
+
+_KEYS = {"name-": "name"}
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_WORD = string.ascii_letters + string.digits + "_"
+_WORTH = r"(?P<value>[A-Za-z0-9_.~%+-]+)\|(?P<type>c|g|ms|s)(?:\|@0\.[0-9]+)?"
+_NAME = r"(?P<name>(?:[A-Za-z0-9_.-]|{0}[0-9A-F]{{2}})+|{0})"
+_KEY = r"(?:(?:[A-Za-z0-9_]|{0}[0-9A-F]{{2}})+|{0})"
+_DOG = r"(?:(?:[^,|%]|%[0-9A-F]{2})+|%)"
+_INFLUX = r"(?:(?:[^,=:|%#\[\]]|%[0-9A-F]{2})+|%)"
+_GRAPHITE = r"(?:(?:[A-Za-z0-9_.-]|=[0-9A-F]{2})+|=)"
+GRAMMARS = {
+    "plain": Grammar(re.compile(rf"(?P<name>[A-Za-z0-9_.=-]+)(?P<tags>):{_WORTH}"), ("", "", ""), " ", " "),
+    "graphite": Grammar(
+        re.compile(rf"{_NAME.format('=')}(?P<tags>(?:;(?:{_KEY.format('-')}|name-)={_GRAPHITE})*):{_WORTH}"),
+        *(("=", "-", "="), ";", "="),
+    ),
+    "dogstatsd": Grammar(
+        re.compile(
+            rf"{_NAME.format('%')}:{_WORTH}(?:\|#(?P<tags>{_KEY.format('%')}:{_DOG}(?:,{_KEY.format('%')}:{_DOG})*))?"
+        ),
+        *(("%", "%", "%"), ",", ":"),
+    ),
+    "influx": Grammar(
+        re.compile(rf"{_NAME.format('%')}(?P<tags>(?:,{_KEY.format('%')}={_INFLUX})*):{_WORTH}"),
+        *(("%", "%", "%"), ",", "="),
+    ),
+}
+
+
+def identity(flavour: str, name: str, labels: Labels) -> tuple[str, Labels]:
+    """What is to be read of a name and labels."""
+    if flavour == "plain":
+        path = [escaped("=", f"{_WORD}.-", name), *[escaped("-", _WORD, value) for _, value in labels]]
+        return ".".join(path), ()
+    return name, tuple([label for label in labels if label[1]])
+
+
+# ------------------------------------------------------------------------------------------ series of the page
+
+Series = tuple[str, Labels, float]
+Flush = tuple[str, str, int, tuple[Series, ...]]
+
+AMOUNTS = (0, 1, 2.5, 2**53, 1e308, 5e-324, 10**400, math.inf, math.nan, -3, -0.5)
+
+
+def read_flush(source: Source) -> Flush:
+    def series() -> Series:
+        labels = source.many(lambda: (source.text(WORDS, 3), source.text(WORDS)), 3)
+        return source.text(WORDS), labels, source.choice(AMOUNTS)
+
+    flavour, kind = source.choice(tuple(FLAVOURS)), source.choice(("c", "g"))
+    return flavour, kind, source.choice((100, 300, 65_507)), source.many(series, 4, 1)
+
+
+def check_flush(given: Flush) -> None:
+    flavour, kind, limit, series = given
+    block, batch = Counters() if kind == "c" else Gauges(), Batch(limit)
+    for name, labels, _ in series:
+        block.add(FLAVOURS[flavour].parts(name, labels))
+    values = [abs(value) if kind == "c" else value for _, _, value in series]
+    block.tell(values, batch, due=False, whole=FLAVOURS[flavour].whole)
+    datagrams = list(batch.datagrams(everything=True))
+    assert all(len(datagram) <= limit for datagram, _ in datagrams)
+    lines = [GRAMMARS[flavour].read(line) for datagram, _ in datagrams for line in datagram.decode().split("\n")]
+    said = [each for place, value in enumerate(values) for each in wanted(flavour, kind, series[place], value)]
+    told = [(line.name, line.labels, float(line.value)) for line in lines]
+    assert {line.type for line in lines} <= {kind}
+    assert batch.odd == sum(not abs(value) <= sys.float_info.max for value in values)
+    assert told == said if not batch.too_long else len(told) < len(said) and all(each in said for each in told)
+
+
+def wanted(flavour: str, kind: str, series: Series, value: float) -> Iterator[tuple[str, Labels, float]]:
+    """The lines of a series; a gauge below zero is set to 0 first."""
+    if not abs(value) <= sys.float_info.max:
+        return
+    whole = kind == "c" and FLAVOURS[flavour].whole
+    for number in (0.0, value) if value < 0 else (value,):
+        yield *identity(flavour, series[0], series[1]), float(int(number) if whole else number)
+
+
+# ------------------------------------------------------------------------------------------ the bot's own stats
+
+Call = tuple[str, str, Any, Any, Any]
+Calls = tuple[str, str, bool, tuple[Call, ...]]
+Key = tuple[str, str, Labels]
+
+METHODS = ("incr", "decr", "gauge", "change", "set", "timing")
+ODD_RATES: tuple[Any, ...] = (0, 2, math.nan, "x", None, 10**400)
+
+
+def read_calls(source: Source) -> Calls:
+    def tags() -> Any:
+        pairs = source.many(lambda: (f"k{source.text((*WORDS, 'id', 'user_id'), 2)}", any_value(source)), 3)
+        return source.mostly(
+            (None, dict(pairs)), ("none", dict.fromkeys(range(20)), {str(each): "a" for each in range(20)})
+        )
+
+    def call() -> Call:
+        number = source.mostly(NUMBERS, (*ODD_NUMBERS, any_value(source)))
+        name = f"{source.choice(('', 'n'))}{source.text(WORDS)}"
+        return source.choice(METHODS), name, number, source.mostly((1, 1.0, 0.5), ODD_RATES), tags()
+
+    return source.choice(tuple(FLAVOURS)), source.text(WORDS, 2), source.flag(), source.many(call, 5, 1)
+
+
+class Shown:
+    """What a client in an exporter knows of it."""
+
+    settings = Settings()
+
+    def __init__(self) -> None:
+        self.instruments = Instruments()
+        self.ledger = Ledger(self.instruments.overflow)
+        self.custom = Custom(self.instruments, self.ledger)
+
+
+def check_calls(given: Calls) -> None:
+    flavour, prefix, on_a_page, calls = given
+    shown = Shown() if on_a_page else None
+    client = AsyncStatsClient(exporter=shown)
+    accepted = [call for call in calls if is_taken(client, call)]
+    lines = list(client.drain(FLAVOURS[flavour], prefix))
+    datagrams = [datagram for datagram, _ in packed(lines, 65_507)]
+    assert b"\n".join(datagrams) == b"\n".join(lines)
+    read = [GRAMMARS[flavour].read(line) for datagram in datagrams for line in datagram.decode().split("\n")]
+    check_read(read, list(sums(flavour, prefix, accepted)), whole=FLAVOURS[flavour].whole)
+    if shown is not None:
+        client.fold()
+        page = parsed(Encoder(shown.instruments).page())
+        assert not [value for _, labels, _ in page for _, value in labels if IDENTITY.search(value)]
+
+
+def is_taken(client: AsyncStatsClient, call: Call) -> bool:
+    """Whether the client takes it; if not, it says why in a line."""
+    method, name, value, rate, tags = call
+    more = {"delta": True} if method == "change" else {}
+    try:
+        getattr(client, "gauge" if more else method)(name, value, rate, tags=tags, **more)
+    except (TypeError, ValueError) as error:
+        check_line(error)
+        return False
+    return True
+
+
+def sums(flavour: str, prefix: str, calls: Iterable[Call]) -> Iterator[tuple[Key, float]]:
+    for method, name, value, _, tags in calls:
+        labels = tuple(
+            sorted(
+                (key, OTHER if is_identity(key) or unfit(each) else text_of(each)) for key, each in (tags or {}).items()
+            )
+        )
+        kind = {"incr": "c", "decr": "c", "timing": "ms", "set": "s"}.get(method, "g")
+        number = -value if method == "decr" else value if kind == "c" else 1
+        yield (
+            (f"-{kind}" if number < 0 else kind, *identity(flavour, f"{prefix}.{name}" if prefix else name, labels)),
+            number,
+        )
+
+
+def check_read(lines: list[Line], told: list[tuple[Key, float]], *, whole: bool) -> None:
+    """Counters have their sums; of all else there is something, and of nothing else is anything."""
+    totals: dict[Key, float] = {}
+    for key, number in told:
+        totals[key] = totals.get(key, 0) + number
+    found = {
+        (f"-{each.type}" if each.type == "c" and each.value[0] == "-" else each.type, each.name, each.labels): each
+        for each in lines
+    }
+    assert found.keys() <= totals.keys()
+    for key, total in totals.items():
+        if key[0].endswith("c"):
+            line = found.get(key)
+            assert float(line.value if line else 0) == float(int(total) if whole else total)
+        else:
+            assert key in found or key[0] == "g"
+
+
+LINES = Target("lines", "of a series, what was told can be read back", read_flush, always(check_flush))
+STATS = Target(
+    "stats", "what a bot tells is refused in a line, or sent as it was told", read_calls, always(check_calls)
+)
