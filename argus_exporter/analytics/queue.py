@@ -244,13 +244,13 @@ class Queue:
     async def _step(self) -> Exception | None:
         """Open the database where it is not, else write the oldest batch; say what went wrong."""
         if not self._is_open:
-            error = await self._tried(self._sink.open())
+            error = await self._tried(self._sink.open(), ATTEMPT_SECONDS)
             self._is_open = error is None
             if self._is_open and not self._sealed:
                 self._say_back()
             return error
         began = self._clock()
-        error = await self._tried(self._sink.write(self._sealed[0]))
+        error = await self._tried(self._sink.write(self._sealed[0]), ATTEMPT_SECONDS)
         if isinstance(error, RefusedError):
             self._part(error)
             return None
@@ -271,7 +271,7 @@ class Queue:
         if self._may_say("refused"):
             _log.warning("%s does not allow a row of %s, which is lost: %s", self._url, table, self._told(error))
 
-    async def _tried(self, work: Coroutine[None, None, None], seconds: float = ATTEMPT_SECONDS) -> Exception | None:
+    async def _tried(self, work: Coroutine[None, None, None], seconds: float) -> Exception | None:
         """Run an attempt within its time; give what it raised instead of raising it."""
         error: Exception
         limit = asyncio.timeout(seconds)

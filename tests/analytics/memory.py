@@ -57,7 +57,7 @@ class Memory:
 
     async def write(self, batch: Batch) -> None:
         await self._meet("write")
-        if any(row.id in self.refused for row in batch_rows(batch)):
+        if any(getattr(row, "id", None) in self.refused for row in batch_rows(batch)):
             raise RefusedError("a value that me:s3cret may not write")
         self.batches.setdefault(batch.token, batch)
         if self.mode == "mute":
