@@ -218,7 +218,7 @@ def _odd_buckets(page: Mapping[Series, float]) -> list[str]:
 # ---------------------------------------------------------------------------------------------- gateway and shards
 
 
-def _gateway(book: Expectation) -> None:
+def gateway(book: Expectation) -> None:
     session, budget = book.session, book.session.sim.gateway.budget
     versions = {"discord_py": discord.__version__, "python": platform.python_version()}
     exporter = importlib.metadata.version("argus_exporter")
@@ -237,7 +237,7 @@ def _gateway(book: Expectation) -> None:
     book.one("discord_session_start_limit_reset_timestamp_seconds", Between(now - DAY, now + DAY))
 
 
-def _shards(book: Expectation) -> None:
+def shards(book: Expectation) -> None:
     session, sim = book.session, book.session.sim
     now, passed, troubles = time.time(), session.passed, session.all(Trouble)
     book.one("discord_shards", SHARDS)
@@ -271,7 +271,7 @@ def _shards(book: Expectation) -> None:
 # ---------------------------------------------------------------------------------------------- interactions, commands
 
 
-def _interactions(book: Expectation) -> None:
+def interactions(book: Expectation) -> None:
     uses = book.session.interactions
     of_type = Counter(use.how for use in uses)
     handled = [use for use in uses if use.handled]
@@ -296,7 +296,7 @@ def _interactions(book: Expectation) -> None:
     book.many("discord_interaction_ack_failures_total", "status", refused)
 
 
-def _commands(book: Expectation) -> None:
+def commands(book: Expectation) -> None:
     uses = book.session.commands
     named = [(use.command or use.name, use) for use in uses]
     book.many("discord_commands_total", "command type outcome", _counted((n, u.how, u.outcome) for n, u in named))
@@ -318,7 +318,7 @@ def _commands(book: Expectation) -> None:
 
 def _rest(book: Expectation) -> None:
     requests = book.session.requests
-    routed = [(each.method, _template(each), each) for each in requests]
+    routed = [(each.method, template_of(each), each) for each in requests]
     statuses = _counted((method, route, str(each.status or "error")) for method, route, each in routed)
     book.many("discord_http_requests_total", "method route status", statuses)
     took: Counter[typing.Any] = Counter()
@@ -342,7 +342,7 @@ def _rest(book: Expectation) -> None:
     book.one("discord_api_clock_skew_seconds", Between(-1, 1))
 
 
-def _template(request: Request) -> str:
+def template_of(request: Request) -> str:
     """The route as discord.py has it, its parameters without their names; what begins with an @ is none."""
     template = request.route.removeprefix(f"{request.method} ")
     if template.startswith("/cdn/"):
@@ -430,7 +430,7 @@ def _voice(book: Expectation) -> None:
     book.one("discord_voice_playing", 0)
 
 
-def _errors(book: Expectation) -> None:
+def errors(book: Expectation) -> None:
     session, ran = book.session, book.session.bot.ran
     roles = {"guild_role_create": 0.02 * ran["guild_role_create"]}
     book.histogram("discord_event_listener_seconds", "event", ran, roles)
@@ -440,7 +440,7 @@ def _errors(book: Expectation) -> None:
     book.many("discord_unhandled_errors_total", "source", {"task": loose[False], "thread": 0, "excepthook": 0})
 
 
-def _logs(book: Expectation) -> None:
+def logs(book: Expectation) -> None:
     book.many("discord_log_records_total", "logger level", _floats(book.session.records))
 
 
@@ -464,15 +464,15 @@ def _slept(uses: Iterable[Use]) -> dict[typing.Any, float]:
 
 
 FAMILIES: Final = (
-    _gateway,
-    _shards,
-    _interactions,
-    _commands,
+    gateway,
+    shards,
+    interactions,
+    commands,
     _rest,
     _cache,
     _tasks,
     _loop,
     _voice,
-    _errors,
-    _logs,
+    errors,
+    logs,
 )

@@ -55,7 +55,7 @@ class Player:
 
     async def quiet(self) -> None:
         """Wait until everything that was sent has come, and no handler runs."""
-        await until(lambda: self.bot.heard >= self._heard and not any(map(_is_handler, asyncio.all_tasks())))
+        await until(lambda: self.bot.heard >= self._heard and not any(map(is_handler, asyncio.all_tasks())))
 
     def _plan(self, step: Use | Call) -> None:
         for route, answer in step.plan:
@@ -143,5 +143,6 @@ class Player:
         await self.quiet()
 
 
-def _is_handler(task: asyncio.Task[object]) -> bool:
+def is_handler(task: asyncio.Task[object]) -> bool:
+    """Whether the bot does something in it for somebody."""
     return task.get_name().startswith(_TASKS)

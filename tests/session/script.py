@@ -342,7 +342,8 @@ def _spread(block: list[Use], number: int) -> list[Step]:
     return [each if each.guild == DIRECT else dataclasses.replace(each, guild=number % GUILDS) for each in block]
 
 
-def _blocks() -> typing.Iterator[list[Use]]:
+def blocks() -> typing.Iterator[list[Use]]:
+    """Each use of the script, with what has to come before it."""
     single = itertools.chain(
         _used("slash", ""),
         _used("slash", "admin user ", GROUPED),
@@ -362,10 +363,10 @@ def _blocks() -> typing.Iterator[list[Use]]:
 def script(times: int = 2, seed: int = 1) -> tuple[Step, ...]:
     """Everything ``times`` times, in one order that is mixed; what belongs together stays together."""
     numbers = itertools.count()
-    blocks: list[list[Step]] = [_spread(block, next(numbers)) for _ in range(times) for block in _blocks()]
-    blocks += [_spread(block, 0) for block in _COOLED]
-    blocks += [[each] for each in (*_CALLS, *_HAPPENINGS)]
-    random.Random(seed).shuffle(blocks)
+    mixed: list[list[Step]] = [_spread(block, next(numbers)) for _ in range(times) for block in blocks()]
+    mixed += [_spread(block, 0) for block in _COOLED]
+    mixed += [[each] for each in (*_CALLS, *_HAPPENINGS)]
+    random.Random(seed).shuffle(mixed)
     for number, trouble in enumerate(_TROUBLES, 1):
-        blocks.insert(number * len(blocks) // (len(_TROUBLES) + 1), [trouble])
-    return tuple(itertools.chain.from_iterable(blocks))
+        mixed.insert(number * len(mixed) // (len(_TROUBLES) + 1), [trouble])
+    return tuple(itertools.chain.from_iterable(mixed))

@@ -1,31 +1,74 @@
-"""``python -m tests.soak [--count N]``: send a million interactions, and see that memory stays and sums are right."""
+"""``python -m tests.soak``: let a bot live through an hour of events and incidents; nothing may grow, nothing be lost.
+
+``--count N`` instead sends interactions alone, as fast as they go, at the bot's parser: see :mod:`tests.soak.soak`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import itertools
 import logging
+import secrets
 import sys
+from collections import Counter
 from typing import Final
 
+from tests.soak.endurance import Plan, Run
 from tests.soak.soak import Mark, soaking
 
+RATE: Final = 2000.0
+"""Events a second that must have come, all incidents included."""
 GROWTH: Final = 6.0
-"""MB by which the memory may grow after the first tenth."""
+"""MB by which the memory may grow after the first tenth of the interactions."""
 _MB: Final = 1 << 20
 
 
 def main() -> int:
     """Run, and tell by the exit code whether all is well."""
+    whole = Plan()
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="how many interactions (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=whole.seconds, help="of traffic (%(default).0f)")
+    parser.add_argument("--rate", type=float, default=whole.rate, help="events a second (%(default).0f)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 16), help="of all that is random")
+    parser.add_argument(
+        "--growth", type=float, default=whole.growth, help="MB allowed in the second half (%(default).0f)"
+    )
+    parser.add_argument("--count", type=int, default=0, help="how many interactions alone")
+    given = parser.parse_args()
     logging.getLogger("discord").setLevel(logging.CRITICAL)  # it would tell of every failure
     logging.getLogger("argus_exporter").setLevel(logging.ERROR)  # and the watchdog, of every stall of a busy machine
-    return asyncio.run(_run(parser.parse_args().count))
+    logging.getLogger("examples").setLevel(logging.ERROR)
+    if given.count:
+        return asyncio.run(_send(given.count))
+    plan = dataclasses.replace(whole, seconds=given.seconds, rate=given.rate, seed=given.seed, growth=given.growth)
+    return asyncio.run(_live(plan))
 
 
-async def _run(count: int) -> int:
+# ---------------------------------------------------------------------------------------------- an hour
+
+
+async def _live(plan: Plan) -> int:
+    print(plan, flush=True)
+    run = Run(plan, lambda text: print(text, flush=True))
+    await run.run()
+    happened = Counter(text.partition(" ")[0] for text in run.incidents.happened)
+    print(f"{happened.total()} incidents healed:", ", ".join(f"{name} {count}" for name, count in happened.items()))
+    trends = run.trends()
+    moved = [trend for trend in trends if len(set(trend.values)) > 1]
+    print(f"\n{'':60} {'first':>9} {'most':>9} {'last':>9} {'second half':>12}", *moved, sep="\n")
+    print(f"{len(trends) - len(moved)} more have not changed at all")
+    print(f"\n{run.rate:.0f} events/s were received, at least {RATE:.0f} are wanted; {run.scrapes} scrapes")
+    wrong = [*run.grown(), *run.wrong, *([f"only {run.rate:.0f} events/s"] if run.rate < RATE else [])]
+    print("\n".join(["NOT WELL:", *itertools.islice(wrong, 50)]) if wrong else "All is well.")
+    return bool(wrong)
+
+
+# ---------------------------------------------------------------------------------------------- interactions alone
+
+
+async def _send(count: int) -> int:
     async with soaking() as soak:
         for _ in range(10):
             await soak.send(soak.source.any() for _ in range(count // 10))

@@ -34,6 +34,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from argus_exporter.instruments import Instruments
+    from examples.discord_simulator.interactions import Place
 
 SHARDS: Final = 2
 COMMANDS: Final = 40
@@ -203,11 +204,11 @@ class Board(discord.ui.View):
 
 
 class Asking(discord.ui.Modal):
-    def __init__(self, name: str) -> None:
-        super().__init__(title="Ask", custom_id=name, timeout=None)
+    def __init__(self, custom_id: str) -> None:
+        super().__init__(title="Ask", custom_id=custom_id, timeout=None)
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        await interaction.client.end(self.custom_id, interaction)
+        await interaction.client.end(self.custom_id.partition(".")[0], interaction)
 
     async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
         pass
@@ -280,17 +281,19 @@ class Sort:
     kind: str
     ending: str
     command: str
-    frame: str
+    payload: str
 
 
 class Source:
     """Makes frames of interactions, and books what they must lead to.
 
+    :param place: where they happen, and by whom.
     :ivar book: the counters, and the counts of histograms, by metric and label values.
     """
 
-    def __init__(self, sim: Simulator, bot: Bot, seed: int = 1) -> None:
+    def __init__(self, sim: Simulator, bot: Bot, seed: int = 1, place: Place | None = None) -> None:
         self._sim = sim
+        self._place = place or sim.stage.place(0, 0, 0)
         self._bot = bot
         self._rng = random.Random(seed)
         self._sorts = {kind: self._made(kind) for kind in TYPES}
@@ -304,8 +307,8 @@ class Source:
         return {name: [self._sort(kind, name, path.replace("<how>", name)) for path in paths] for name in names}
 
     def _sort(self, kind: str, name: str, path: str) -> Sort:
-        """An INTERACTION_CREATE as JSON, with places for its id and sequence."""
-        place, interactions = self._sim.stage.place(0, 0, 0), self._sim.stage.interactions
+        """The payload of an INTERACTION_CREATE as JSON, with places for its id."""
+        place, interactions = self._place, self._sim.stage.interactions
         message = self._sim.stage.messages.new(int(place.channel["id"]), self._sim.world.bot, "-", {})
         target = self._sim.world.guild(0).member(1)["user"]
         data: Callable[[], dict[str, Any]] = {
@@ -314,32 +317,40 @@ class Source:
             "user": lambda: interactions.menu(path, place, 2, target),
             "message": lambda: interactions.menu(path, place, 3, message),
             "component": lambda: {"custom_id": name, "component_type": 2},
-            "modal": lambda: interactions.modal(name, {}, place),
+            "modal": lambda: interactions.modal(f"{name}.<id>", {}, place),
         }[kind]
         payload = interactions.make(_NUMBERS.get(kind, 2), data(), place).payload
         payload |= {"id": "<id>", "token": f"{name}.{kind}.<id>"} | (
             {"message": message} if kind == "component" else {}
         )
-        frame = json.dumps({"op": 0, "t": "INTERACTION_CREATE", "s": "<s>", "d": payload})
-        return Sort(kind, name, path, frame.replace('"<s>"', "<s>"))
+        return Sort(kind, name, path, json.dumps(payload))
 
     def any(self) -> str:
         """A frame of any sort."""
+        return self._frame(self.pick())
+
+    def pick(self) -> Sort:
+        """Any sort."""
         kind = self._rng.choices(_KINDS, _KIND_SHARES)[0]
         sorts = self._sorts[kind]
         (ending,) = self._rng.choices([*sorts], self._shares[kind])
-        return self._frame(self._rng.choice(sorts[ending]))
+        return self._rng.choice(sorts[ending])
 
     def slash(self, number: int, ending: str) -> str:
         """A frame of a slash command, by its number."""
         return self._frame(self._sorts["slash"][ending][number])
 
     def _frame(self, sort: Sort) -> str:
+        _, payload = self.make(sort)
+        return f'{{"op": 0, "t": "INTERACTION_CREATE", "s": {next(self._sequence)}, "d": {payload}}}'
+
+    def make(self, sort: Sort) -> tuple[int, str]:
+        """The id and the payload of a new interaction, which is booked."""
+        number = self._sim.world.ids.new()
         if sort.kind == "modal":
-            self._bot._connection.store_view(Asking(sort.ending))
+            self._bot._connection.store_view(Asking(f"{sort.ending}.{number}"))
         self._note(sort, ENDINGS[sort.ending])
-        text = sort.frame.replace("<id>", str(self._sim.world.ids.new()))
-        return text.replace("<s>", str(next(self._sequence)))
+        return number, sort.payload.replace("<id>", str(number))
 
     def _note(self, sort: Sort, ending: Ending) -> None:
         book, kind = self.book, sort.kind
