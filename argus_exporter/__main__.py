@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
+import importlib
 import json
 import os
 import re
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from argus_exporter.catalogue import METRICS, Histogram, Label, Metric
 from argus_exporter.doctor import OK, WARNING, WRONG, Finding, error_of, examine, number, printable
-from argus_exporter.settings import HIDDEN, UNSET, Settings, variable_of
+from argus_exporter.settings import HIDDEN, UNSET, SettingError, Settings, variable_of
 from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
@@ -23,8 +25,8 @@ PROGRAM: Final = "python -m argus_exporter"
 _COLOURS: Final = {OK: 32, WARNING: 33, WRONG: 31}
 _EPILOG: Final = """exit codes:
   0  all is well
-  1  something is wrong: a setting, what a bot would start in, or the page
-  2  the command line was wrong
+  1  something is wrong: a setting, what a bot would start in, the page, or the database
+  2  the command line was wrong, or nobody was there to confirm
 """
 
 # ---------------------------------------------------------------------------------------------- metrics
@@ -103,7 +105,61 @@ def _painted(status: str) -> str:
     return f"\x1b[{_COLOURS[status]}m{padded}\x1b[0m" if colourful else padded
 
 
+# ---------------------------------------------------------------------------------------------- erase
+
+
+def erase(options: argparse.Namespace) -> int:
+    """Erase what is recorded of a guild or of a user."""
+    what = f"user {options.user}" if options.guild is None else f"guild {options.guild}"
+    try:
+        erasure = importlib.import_module("argus_exporter.analytics.erase").Erasure(
+            Settings.load(), options.guild, options.user
+        )
+    except SettingError as error:
+        return _complain(str(error), 1)
+    if not options.yes and not sys.stdin.isatty():
+        return _complain("nobody is there to confirm: --yes erases without asking", 2)
+    if not options.yes and not _confirmed(f"Erase every row of {what} in {erasure.url}? [y/N] "):
+        return _complain("nothing was erased", 1)
+    return _erase(erasure, what, as_json=options.json)
+
+
+def _erase(erasure: Any, what: str, *, as_json: bool) -> int:
+    told = importlib.import_module("argus_exporter.analytics.privacy").told
+
+    def progress(seconds: float) -> None:
+        _complain(f"erasing {what} for {seconds:.0f} s", 0)
+
+    try:
+        found = asyncio.run(erasure.run(progress))
+    except Exception as error:  # noqa: BLE001 - whatever the database says is one line
+        return _complain(f"{erasure.url}: {told(error, erasure.url.reveal())}", 1)
+    rows = {each.table: each.rows for each in found}
+    if as_json:
+        return _print_json({"database": repr(erasure.url), "erased": what, "tables": rows, "rows": sum(rows.values())})
+    lines = [*rows.items(), ("all", sum(rows.values()))]
+    return _print_table(("TABLE", "ROWS ERASED"), [(table, str(count)) for table, count in lines])
+
+
+def _confirmed(question: str) -> bool:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _complain(line: str, code: int) -> int:
+    sys.stderr.write(f"{line}\n")
+    return code
+
+
 # ---------------------------------------------------------------------------------------------- the command line
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not 0 < int(text) < 2**63:
+        msg = f"{text!r} is not an id of Discord"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _url(text: str) -> str:
@@ -151,6 +207,14 @@ def _check_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--timeout", type=_timeout, default=5.0, metavar="SECONDS", help="for the page (default: 5)")
 
 
+def _erase_options(command: argparse.ArgumentParser) -> None:
+    _json_option(command)
+    whose = command.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--guild", type=_id, metavar="ID", help="erase every row of this guild")
+    whose.add_argument("--user", type=_id, metavar="ID", help="erase every row of this user, in every guild")
+    command.add_argument("--yes", action="store_true", help="do not ask")
+
+
 _COMMANDS: Final = (
     (
         "metrics",
@@ -169,6 +233,12 @@ _COMMANDS: Final = (
         check,
         "check the ARGUS_ variables of this environment, what a bot would start in, and a running exporter",
         _check_options,
+    ),
+    (
+        "erase",
+        erase,
+        "erase all that the database of ARGUS_ANALYTICS_URL has of a guild or of a user",
+        _erase_options,
     ),
 )
 

@@ -6,6 +6,7 @@ again, and what is sent to StatsD is an empty line.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import difflib
@@ -41,6 +42,9 @@ from argus_exporter.statsd.transport import parsed
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from argus_exporter.analytics.sink import Sink
+    from argus_exporter.settings import Secret
+
 OK: Final = "ok"
 WARNING: Final = "warning"
 WRONG: Final = "wrong"
@@ -57,6 +61,7 @@ _SERVICE_LINK_VARIABLE: Final = re.compile(r"ARGUS_(SERVICE_(HOST|PORT(_\w+)?)|P
 _SAMPLE: Final = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)(?: \S+)?\Z')
 _PAIR: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _PATIENCE: Final = 2.0
+_DATABASE_PATIENCE: Final = 10.0
 _ICMP_SECONDS: Final = 0.2
 _MOST_NAMED: Final = 20
 
@@ -128,9 +133,11 @@ def _wrong_settings(environ: Mapping[str, str]) -> list[str]:
 
 
 def _errors_between(environ: Mapping[str, str]) -> list[str]:
-    """Say what is wrong with settings that are right one by one: files that do not belong together."""
+    """Say what is wrong with settings that are right one by one: what does not belong together, or is not installed."""
     try:
-        found = certificates(Settings.load(environ))
+        settings = Settings.load(environ)
+        found = certificates(settings)
+        _database(settings)
     except SettingError as error:
         return [str(error)]
     if found is not None:
@@ -280,7 +287,10 @@ def _token(settings: Settings) -> Iterator[Said]:
         yield WARNING, "goes over the network as it is: no TLS"
     else:
         yield OK, "whoever wants the metrics is asked"
-    file = settings.token_file
+    yield from _secrecy(settings.token_file)
+
+
+def _secrecy(file: Path | None) -> Iterator[Said]:
     if file is not None and os.name == "posix" and file.stat().st_mode & stat.S_IROTH:
         yield WARNING, f"{file}: everybody on this machine may read it"
 
@@ -355,6 +365,40 @@ def _send_nothing(url: str) -> None:
         sending.send(b"\n")
 
 
+def _analytics(settings: Settings) -> Iterator[Said]:
+    url, sink = settings.database_url, _database(settings)
+    if url is None or sink is None:
+        yield OK, "off"
+        return
+    yield asyncio.run(_reached(sink, url))
+    yield from _secrecy(settings.analytics_url_file)
+
+
+def _database(settings: Settings) -> Sink | None:
+    """What would talk to the database.
+
+    :raises SettingError: if it is not installed, or there is no key for what is to be hashed.
+    """
+    url = settings.database_url
+    if url is None:
+        return None
+    start = importlib.import_module("argus_exporter.analytics.start")
+    start.users_of(settings)
+    sink: Sink = start.sink_of(settings, url)
+    return sink
+
+
+async def _reached(sink: Sink, url: Secret) -> Said:
+    told = importlib.import_module("argus_exporter.analytics.privacy").told
+    try:
+        async with asyncio.timeout(_DATABASE_PATIENCE):
+            return OK, f"{url}: {await sink.check()}"
+    except Exception as error:  # noqa: BLE001 - whatever the database says is a finding
+        return WRONG, f"{url}: {told(error, url.reveal())}"
+    finally:
+        await sink.close()
+
+
 def _targets(settings: Settings) -> Iterator[Said]:
     folder = settings.file_sd_dir
     if folder is None:
@@ -406,6 +450,7 @@ _SURROUNDINGS: Final[dict[str, Callable[[Settings], Iterator[Said]]]] = {
     "token": _token,
     "TLS": _tls,
     "StatsD": _statsd,
+    "analytics": _analytics,
     "target file": _targets,
     "state": _state,
     "error log": _error_log,

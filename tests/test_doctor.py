@@ -21,12 +21,14 @@ import trustme
 
 import argus_exporter.discordpy
 from argus_exporter import Exporter, catalogue, doctor, reference
+from argus_exporter.analytics import start
 from argus_exporter.catalogue import METRICS
 from argus_exporter.discovery import REFRESH_SECONDS
 from argus_exporter.doctor import OK, WARNING, WRONG, examine, private_attributes
 from argus_exporter.exposition.encode import Encoder
 from argus_exporter.instruments import Instruments
 from argus_exporter.version import VERSION
+from tests.analytics.memory import Memory
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
@@ -61,7 +63,8 @@ def test_surroundings_in_which_all_is_well() -> None:
     findings = list(examine(NOTHING | environ, None, 5))
     assert [each for each in findings if each.status != OK] == []
     assert [each.name for each in findings] == [
-        *("settings", "discord.py", "private attributes", "port", "token", "TLS", "StatsD", "target file", "state"),
+        *("settings", "discord.py", "private attributes", "port", "token", "TLS", "StatsD", "analytics"),
+        *("target file", "state"),
         "error log",
     ]
 
@@ -235,6 +238,45 @@ def test_a_statsd_behind_a_path_is_found(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "s"))
         assert found("StatsD", statsd_url=f"unixgram://{tmp_path}/s")[0][0] == OK
+
+
+@pytest.mark.parametrize("scheme", ["clickhouse", "postgresql"])
+def test_a_database_that_is_not_there_is_wrong_and_named_without_a_secret(scheme: str, unused_tcp_port: int) -> None:
+    pytest.importorskip({"clickhouse": "clickhouse_connect", "postgresql": "asyncpg"}[scheme])
+    ((status, text),) = found("analytics", analytics_url=f"{scheme}://me:s3cret@127.0.0.1:{unused_tcp_port}/bots")
+    assert status == WRONG
+    assert text.startswith(f"{scheme}://***@127.0.0.1:{unused_tcp_port}/bots: ")
+    assert "s3cret" not in text
+
+
+def test_a_database_that_is_there_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Memory()
+    monkeypatch.setattr(start, "sink_of", lambda settings, url: database)
+    assert found("analytics", analytics_url="clickhouse://me:s3cret@db/bots") == [
+        (OK, "clickhouse://***@db/bots: memory")
+    ]
+    assert [call for call, _ in database.calls] == ["check", "close"]
+    monkeypatch.setattr(doctor, "_DATABASE_PATIENCE", 0.05)
+    database.mode = "hangs"
+    closing = asyncio.sleep(0)
+    monkeypatch.setattr(database, "close", lambda: closing)
+    file = tmp_path / "url"
+    file.write_text("postgresql://me:s3cret@db/bots")
+    file.chmod(0o644)
+    first, *others = found("analytics", analytics_url_file=file)
+    assert first == (WRONG, "postgresql://***@db/bots: TimeoutError: no answer in time")
+    assert others == ([(WARNING, f"{file}: everybody on this machine may read it")] if os.name == "posix" else [])
+
+
+def test_a_database_without_its_driver_or_key_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "argus_exporter.analytics.postgres", None)
+    assert found("settings", analytics_url="postgresql://me:s3cret@db/bots") == [
+        (WRONG, 'ARGUS_ANALYTICS_URL=postgresql://***@db/bots needs pip install "argus_exporter[postgres]"')
+    ]
+    monkeypatch.setattr(start, "sink_of", lambda settings, url: Memory())
+    assert found("settings", analytics_url="postgresql://me:s3cret@db/bots", analytics_users="hash") == [
+        (WRONG, "ARGUS_ANALYTICS_USERS='hash' is not allowed: ARGUS_ANALYTICS_KEY is not set")
+    ]
 
 
 def test_the_folder_of_target_files_is_there_and_what_is_old_in_it_is_named(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def _hashed(key: bytes, user_id: int) -> int:
 
 def told(error: BaseException, url: str) -> str:
     """What went wrong in one short line, without what the database's URL has of secrets."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "")
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     parts = urlsplit(url)
     secrets = {parts.netloc.rpartition("@")[0], parts.password, url} if parts.password else {url}
     secrets |= {parts.query} - {""}
