@@ -31,8 +31,12 @@ class Source:
         return options[self.number(len(options) - 1)]
 
     def mostly(self, usual: Sequence[T], odd: Sequence[T]) -> T:
-        """One of the usual ones, or in one of eight times one of the odd ones."""
-        return self.choice(odd if self.number(255) % 8 == 7 else usual)
+        """One of the usual ones, or seldom one of the odd ones."""
+        return self.choice(odd if self.seldom() else usual)
+
+    def seldom(self) -> bool:
+        """Yes in one of eight times."""
+        return self.number(7) == 7
 
     def flag(self) -> bool:
         """Yes or no."""

@@ -177,13 +177,12 @@ ODD_RATES: tuple[Any, ...] = (0, 2, math.nan, "x", None, 10**400)
 
 def read_calls(source: Source) -> Calls:
     def tags() -> Any:
-        pairs = source.many(lambda: (f"k{source.text((*WORDS, 'id', 'user_id'), 2)}", any_value(source)), 3)
-        return source.mostly(
-            (None, dict(pairs)), ("none", dict.fromkeys(range(20)), {str(each): "a" for each in range(20)})
-        )
+        if source.flag():
+            return source.mostly((None,), ("none", dict.fromkeys(range(20)), {str(each): "a" for each in range(20)}))
+        return dict(source.many(lambda: (f"k{source.text((*WORDS, 'id', 'user_id'), 2)}", any_value(source)), 3))
 
     def call() -> Call:
-        number = source.mostly(NUMBERS, (*ODD_NUMBERS, any_value(source)))
+        number = any_value(source) if source.seldom() else source.mostly(NUMBERS, ODD_NUMBERS)
         name = f"{source.choice(('', 'n'))}{source.text(WORDS)}"
         return source.choice(METHODS), name, number, source.mostly((1, 1.0, 0.5), ODD_RATES), tags()
 
