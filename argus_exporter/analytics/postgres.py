@@ -199,7 +199,8 @@ class Postgres(Sink):
         if await self._version(connection) == len(self._migrations):
             return
         await self._begin(connection)
-        if not await connection.fetchval(f"SELECT to_regnamespace('{schema.SCHEMA}') IS NOT NULL"):
+        # to_regnamespace() would not know yet what another process has made while this one waited for the lock
+        if not await connection.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = $1", schema.SCHEMA):
             await connection.execute(f"CREATE SCHEMA {schema.SCHEMA}")
         await connection.execute(schema.BOOKS)
         done = await self._version(connection)
@@ -223,7 +224,8 @@ class Postgres(Sink):
             return
         await self._begin(connection)
         there = {row["relname"] for row in await connection.fetch(schema.MONTHS)}
-        await connection.execute(";".join(schema.attach(*needed[name]) for name in sorted(needed.keys() - there)))
+        for name in sorted(needed.keys() - there):
+            await connection.execute(schema.attach(*needed[name]))
         await connection.execute("COMMIT")
         self._partitions = frozenset(there | needed.keys())
 

@@ -36,16 +36,15 @@ class Server:
     def url(self, database: str, user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
-    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [binary(name), *arguments], user=USER, cwd="/", capture_output=True, text=True, check=False
-        )
+    def run(self, name: str, *arguments: str, told: str = "") -> subprocess.CompletedProcess[str]:
+        command = [binary(name), *arguments]
+        done = subprocess.run(command, user=USER, cwd="/", input=told, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or name == "pg_isready", done.stderr
         return done
 
     def psql(self, statements: str, database: str = "postgres") -> str:
         """What statements of the superuser's answer."""
-        return self.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statements, self.url(database)).stdout.strip()
+        return self.run("psql", "-XAtq", "-vON_ERROR_STOP=1", self.url(database), told=statements).stdout.strip()
 
     def start(self) -> None:
         """Run it, and wait until it answers."""
