@@ -35,6 +35,8 @@ MUTED = [
     ("DiscordCloudflareBanned", {}, "DiscordBanImminent", {}),
     ("DiscordBanImminent", {}, "DiscordInvalidRequestsHigh", {}),
     ("DiscordEventLoopBlocked", A, "DiscordEventLoopLag", A),
+    ("ArgusAnalyticsFailing", A, "ArgusAnalyticsQueueFull", A),
+    ("ArgusAnalyticsLosingRows", {**A, "reason": "rows"}, "ArgusAnalyticsQueueFull", A),
 ]
 HEARD = [
     ("ArgusTargetDown", A, "DiscordShardDown", B),
@@ -46,6 +48,8 @@ HEARD = [
     ("DiscordAckErrorBudgetBurnSlow", {}, "DiscordAckErrorBudgetBurn", {}),
     ("DiscordShardZombie", SHARD, "DiscordShardSilent", {**SHARD, "shard": "2"}),
     ("DiscordEventLoopBlocked", A, "DiscordEventLoopLag", B),
+    ("ArgusAnalyticsFailing", A, "ArgusAnalyticsQueueFull", B),
+    ("ArgusAnalyticsFailing", A, "ArgusAnalyticsLosingRows", {**A, "reason": "rows"}),
 ]
 
 

@@ -22,6 +22,7 @@ from discord import app_commands, backoff
 from discord.ext import commands, tasks
 
 from argus_exporter import discovery
+from argus_exporter.analytics import queue
 from argus_exporter.collectors import shards, watchdog
 from argus_exporter.discordpy import interactions
 from examples.discord_simulator import point_at
@@ -44,6 +45,7 @@ def hurry(factor: float) -> None:
         setattr(shards, name, getattr(shards, name) / factor)
     watchdog.PAUSE_SECONDS /= factor  # type: ignore[misc]
     discovery.REFRESH_SECONDS /= factor  # type: ignore[misc]
+    queue.LONGEST_PAUSE /= factor  # type: ignore[misc]
     interactions.MAX_AGE = max(interactions.MAX_AGE / factor, _FORGOTTEN)  # type: ignore[misc]
     unhurried = backoff.ExponentialBackoff.delay
     backoff.ExponentialBackoff.delay = lambda self: unhurried(self) / factor  # type: ignore[method-assign]

@@ -204,6 +204,25 @@ async def statsd_away(scene: Scene) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def database_away(scene: Scene) -> AsyncIterator[None]:
+    """The database that the bot records into is not there."""
+    assert scene.database is not None
+    scene.database.kill()
+    yield
+    await asyncio.to_thread(scene.database.start)
+
+
+@contextlib.asynccontextmanager
+async def database_never_there(scene: Scene) -> AsyncIterator[None]:
+    """The same when the first process starts."""
+    await scene.processes[0].prepare()
+    await scene.processes[0].kill()
+    async with database_away(scene):
+        await _start_again(scene)
+        yield
+
+
+@contextlib.asynccontextmanager
 async def folder_away(scene: Scene) -> AsyncIterator[None]:
     """The folder of the target files is not there."""
     with scene.without_folder():

@@ -189,7 +189,7 @@ class Rehearsal:
         result = Result(row)
         folder = self._folder / bot
         folder.mkdir()
-        special = {name: getattr(row, name) for name in ("patience", "chat", "pings", "pushes")}
+        special = {name: getattr(row, name) for name in ("patience", "chat", "pings", "pushes", "records")}
         scene = Scene(bot, row.fleet, self._factor, folder, **special)
         self._tell(bot, "starts")
         try:

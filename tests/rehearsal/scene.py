@@ -11,13 +11,14 @@ import signal
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from examples.discord_simulator import Simulator
+from tests.analytics.server import Server, postgresql
 from tests.integration.programs import free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -133,6 +134,7 @@ class Scene:
         chat: float = CHAT,
         pings: float = PINGS,
         pushes: bool = False,
+        records: Mapping[str, object] | None = None,
     ) -> None:
         self.name, self.factor = name, factor
         self.uses: defaultdict[str, float] = defaultdict(float, ping=pings)
@@ -152,6 +154,8 @@ class Scene:
         self._patience, self._chat, self._fleet = patience, chat, fleet
         self._statsd = folder / "statsd" if pushes else None
         self._listening: asyncio.DatagramTransport | None = None
+        self._records: Final = records
+        self.database: Server | None = None
         self.processes: list[Running] = []
         self._owed: defaultdict[str, float] = defaultdict(float)
 
@@ -159,7 +163,7 @@ class Scene:
     async def running(self) -> AsyncIterator[Scene]:
         """Run it until the end of the block, which begins when every shard is online and every process serves."""
         await self.listen()
-        async with self.sim:
+        async with self._recording(), self.sim:
             try:
                 await asyncio.gather(*(self.join(process) for process in self._fleet))
                 await self.up()
@@ -172,6 +176,14 @@ class Scene:
             finally:
                 await asyncio.gather(*(process.kill() for process in self.processes))
                 self.listen_no_more()
+
+    @contextlib.asynccontextmanager
+    async def _recording(self) -> AsyncIterator[None]:
+        """Have the database that the bot records into, if it does."""
+        with contextlib.ExitStack() as stack:
+            if self._records is not None:
+                self.database = await asyncio.to_thread(stack.enter_context, postgresql())
+            yield
 
     async def join(self, process: Process) -> Running:
         """Start another process of the bot."""
@@ -197,6 +209,8 @@ class Scene:
             "SESSION_LIMIT_INTERVAL": interval,
             "STATSD_URL": f"unixgram://{self._statsd}" if self._statsd else "off",
             "STATSD_INTERVAL": STATSD_INTERVAL / self.factor,
+            "ANALYTICS_URL": self.database.url("postgres") if self.database else "off",
+            **{f"ANALYTICS_{name.upper()}": value for name, value in (self._records or {}).items()},
         }
         environment = {f"ARGUS_{name}": str(value) for name, value in settings.items()}
         running = Running(process, tuple(command), environment)

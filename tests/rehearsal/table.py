@@ -7,6 +7,7 @@ The rows follow from what each incident is, not from what was seen to fire. A ch
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Final
 
 from tests.rehearsal import incidents
@@ -24,6 +25,9 @@ from tests.rehearsal.incidents import (
     use,
 )
 from tests.rehearsal.scene import CHAT, PATIENCE, PINGS, Process
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class Row:
     :param chat: events for each shard a second.
     :param pings: commands that people use a second, and that are well.
     :param pushes: whether it also pushes to a StatsD server.
+    :param records: the settings of its analytics, where it also records into a PostgreSQL.
     :param quick: whether CI rehearses it.
     """
 
@@ -62,6 +67,7 @@ class Row:
     chat: float = CHAT
     pings: float = PINGS
     pushes: bool = False
+    records: Mapping[str, object] | None = None
     quick: bool = False
 
     @property
@@ -77,6 +83,9 @@ def _shards(count: int) -> tuple[Process, ...]:
 def _alerts(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
+
+_SOON: Final = {"batch_seconds": 0.2}
+"""What is recorded is written soon, as time runs faster."""
 
 _TWO: Final = (Process((0,), 2, "0"), Process((1,), 2, "1"))
 _FOR_EVER: Final = 3600.0
@@ -487,6 +496,44 @@ ROWS: Final[tuple[Row, ...]] = (
         what="Libraries log by more names than the label takes, for more than two hours.",
         incident=tell_often("chatter", every=5, argument=60),
         fires=_alerts("ArgusLabelOverflow"),
+    ),
+    # ------------------------------------------------------------------------------------- analytics
+    Row(
+        name="database_away",
+        what="The database is not there for a while. What is recorded waits, is written afterwards, and is not lost.",
+        incident=incidents.database_away,
+        fires=_alerts("ArgusAnalyticsFailing"),
+        records=_SOON,
+        lasts=15,
+        quick=True,
+    ),
+    Row(
+        name="database_never_there",
+        what="The database is not there when the bot starts, which starts all the same and serves its page.",
+        incident=incidents.database_never_there,
+        fires=_alerts("ArgusAnalyticsFailing"),
+        records=_SOON,
+    ),
+    Row(
+        name="database_away_too_long",
+        what="The database is away for longer than its rows have room, four a second and 100 in all. That the queue is "
+        "full goes without saying.",
+        incident=incidents.database_away,
+        fires=_alerts("ArgusAnalyticsFailing ArgusAnalyticsLosingRows"),
+        mutes=_alerts("ArgusAnalyticsQueueFull"),
+        records={**_SOON, "queue_rows": 100},
+        pings=2,
+    ),
+    Row(
+        name="overflow",
+        what="The queue has room for what comes in ten seconds, and is emptied every ten. Then twenty times as much "
+        "comes. The database is well.",
+        incident=use("ping", 20),
+        fires=_alerts("ArgusAnalyticsLosingRows"),
+        mutes=_alerts("ArgusAnalyticsQueueFull"),
+        records={"batch_seconds": 10, "queue_rows": 100},
+        pings=1,
+        quick=True,
     ),
 )
 

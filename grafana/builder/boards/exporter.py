@@ -7,12 +7,13 @@ from typing import Final
 from grafana.builder.looks import NONE_IS_GOOD, SOME_IS_GOOD, rising
 from grafana.builder.model import Board, Query, Row
 from grafana.builder.panels import Column, lines, stat, table
-from grafana.builder.promql import WHO, counted
+from grafana.builder.promql import WHO, counted, quantile
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
 OURS: Final = "and on (job, instance) argus_exporter_info{*}"
 BY: Final = "bot, cluster, instance, collector"
 NO_PUSH: Final = "no StatsD is pushed"
+OFF: Final = "nothing is recorded guild by guild (ARGUS_ANALYTICS_URL)"
 
 BOARD: Final = Board(
     "exporter",
@@ -195,6 +196,78 @@ BOARD: Final = Board(
                     "or the network is away; an address that only ages: DNS does not answer.",
                     width=6,
                     empty=NO_PUSH,
+                ),
+            ),
+            folded=True,
+        ),
+        Row(
+            "Analytics",
+            (
+                stat(
+                    "Last write ago",
+                    "s",
+                    Query("time() - argus_exporter_analytics_last_write_timestamp_seconds{*}", WHO),
+                    says="Since the database last took a batch. Much more than ARGUS_ANALYTICS_BATCH_SECONDS while "
+                    "rows wait: it is away or refuses, and the bot's log says why.",
+                    steps=rising(60, 300),
+                    height=8,
+                    empty=OFF,
+                ),
+                lines(
+                    "Room taken in the queue",
+                    "percentunit",
+                    Query(
+                        "argus_exporter_analytics_queue_rows{*} / argus_exporter_analytics_queue_rows_limit{*}",
+                        f"rows {WHO}",
+                    ),
+                    Query(
+                        "argus_exporter_analytics_queue_bytes{*} / argus_exporter_analytics_queue_bytes_limit{*}",
+                        f"bytes {WHO}",
+                    ),
+                    says="Of what may wait. Growing: the database is away, or slower than what comes; at 100 % rows "
+                    "are lost. ARGUS_ANALYTICS_QUEUE_ROWS and _BYTES set how much that is.",
+                    steps=rising(0.5, 0.8),
+                    width=10,
+                    empty=OFF,
+                ),
+                lines(
+                    "Rows queued and written",
+                    "cps",
+                    Query("sum(rate(argus_exporter_analytics_queued_total{*}[*]))", "queued"),
+                    Query("sum by (table) (rate(argus_exporter_analytics_written_total{*}[*]))", "written: {{table}}"),
+                    says="What the bot records, and what the database has taken, by table. Written below queued for "
+                    "long: the queue fills. ARGUS_ANALYTICS_EVENTS says which tables there are.",
+                    width=10,
+                    empty=OFF,
+                ),
+                lines(
+                    "Rows lost",
+                    "short",
+                    Query(
+                        "sum by (table, reason) (increase(argus_exporter_analytics_lost_total{*}[*]))",
+                        "{{table}}: {{reason}}",
+                    ),
+                    says="Gone for good. rows, bytes: the queue was full; refused: the database does not allow them, "
+                    "see the bot's log; closing: the exporter was unloaded first.",
+                    empty=OFF,
+                ),
+                lines(
+                    "Attempts that failed",
+                    "short",
+                    Query("increase(argus_exporter_analytics_failures_total{*}[*])", WHO),
+                    says="To reach the database or to write to it; each is made again, up to a minute later. Some at "
+                    "its restart are fine, a line that stays is an alert.",
+                    empty=OFF,
+                ),
+                lines(
+                    "Writing a batch takes",
+                    "s",
+                    Query(quantile(0.5, "argus_exporter_analytics_write_seconds"), "p50"),
+                    Query(quantile(0.95, "argus_exporter_analytics_write_seconds"), "p95"),
+                    says="How long the database takes for a batch; the bot does not wait for it. Beyond 30 s an "
+                    "attempt has failed: look at the database's load, or make ARGUS_ANALYTICS_BATCH_ROWS smaller.",
+                    steps=rising(5, 30),
+                    empty=OFF,
                 ),
             ),
             folded=True,
