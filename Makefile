@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test integration lint format bench soak fuzz mutants rehearse matrix constraints reference dashboards preview build clean
+.PHONY: help setup engine demo test integration lint format bench soak fuzz mutants scale rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, fuzz, mutants, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, fuzz, mutants, scale, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
@@ -64,6 +64,9 @@ fuzz: $(READY) ## try a million hostile inputs at each place that takes them, or
 
 mutants: $(READY) ## break every alert and recording rule in every way, and see that a case notices (needs promtool)
 	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
+
+scale: $(READY) ## let a real Prometheus have 1,000 shards in 64 processes for six hours, and time its rules and the boards
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 rehearse: $(READY) ## let bots have incidents, and see that each fires its alerts and no others
 	@$(BIN)/python -m tests.rehearsal $(ARGS)
