@@ -132,7 +132,7 @@ ROLLUPS: Final = (
         ("guild_id", "command", "type"),
         (
             _count("count"),
-            _count("errors", "countIf(outcome = 'error')"),
+            _count("errors", "countIf(outcome IN ('bot_error', 'discord_error'))"),
             _count("timed", "count(duration_seconds)"),
             Figure(
                 "seconds",
