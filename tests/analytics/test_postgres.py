@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import itertools
+import json
 import os
 import signal
 import time
@@ -37,7 +38,7 @@ DAY = 86_400_000
 ID = 2**62 + 1
 """No floating-point number is this."""
 
-_OWN = "SELECT pid FROM pg_stat_activity WHERE application_name = 'argus_exporter' AND datname = current_database()"
+_OWN = "SELECT pid FROM pg_stat_activity WHERE application_name = 'argus_exporter' ORDER BY backend_start DESC"
 """The connections of ours."""
 
 _numbers = itertools.count()
@@ -58,8 +59,10 @@ def database(server: Server) -> str:
 
 
 @pytest.fixture
-def url(server: Server, database: str) -> str:
-    return server.url(database)
+def url(server: Server) -> str:
+    """A database without the schema: it is made faster than a database."""
+    server.psql("DROP SCHEMA IF EXISTS argus CASCADE")
+    return server.url("postgres")
 
 
 @contextlib.asynccontextmanager
@@ -121,31 +124,28 @@ async def stored(url: str, table: Table) -> list[Row]:
 # ------------------------------------------------------------------------------------------------- rows
 
 
-@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
-async def test_a_table_gives_back_what_it_was_given(url: str, table: Table) -> None:
-    least = {each.name: None for each in table.columns if each.none}
-    given = [row(table), row(table, number=50, **least)]
+async def test_every_table_gives_back_what_it_was_given(url: str) -> None:
     async with opened(url, bot="böt", cluster="east") as sink:
-        await sink.write(batch(*given))
-    assert sorted(await stored(url, table), key=repr) == sorted(given, key=repr)
-    if table.dated:
-        assert await ask(url, f"SELECT DISTINCT bot, cluster FROM argus.{table.name}") == [("böt", "east")]
+        for table in TABLES:
+            least = {each.name: None for each in table.columns if each.none}
+            given = [row(table), row(table, number=50, **least)]
+            await sink.write(batch(*given))
+            assert sorted(await stored(url, table), key=repr) == sorted(given, key=repr)
+            if table.dated:
+                assert await ask(url, f"SELECT DISTINCT bot, cluster FROM argus.{table.name}") == [("böt", "east")]
 
 
-@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
-async def test_a_view_has_ids_as_text(url: str, table: Table) -> None:
+async def test_a_view_of_each_table_has_ids_as_text(url: str) -> None:
     async with opened(url) as sink:
-        await sink.write(batch(row(table)))
-    ids = {*table.columns_of(Kind.ID), *table.columns_of(Kind.USER)}
-    (of_table,), (of_view,) = [
-        await ask(url, f"SELECT row_to_json(t)::text FROM argus.{name} t")
-        for name in (table.name, f"{table.name}_text")
-    ]
-    for name in ids:
-        quoted = of_table[0].replace(f'"{name}":', f'"{name}":"', 1).split(f'"{name}":"', 1)
-        of_table = (f'{quoted[0]}"{name}":"' + quoted[1].replace(",", '",', 1),)
-    assert of_view == of_table
-    assert ids
+        await sink.write(batch(*(row(table) for table in TABLES)))
+    for table in TABLES:
+        whole, texts = [
+            json.loads((await ask(url, f"SELECT row_to_json(t)::text FROM argus.{name} t"))[0][0])
+            for name in (table.name, f"{table.name}_text")
+        ]
+        ids = {*table.columns_of(Kind.ID), *table.columns_of(Kind.USER)}
+        assert texts == {name: str(value) if name in ids else value for name, value in whole.items()}
+        assert ids
 
 
 async def test_rows_of_all_tables_are_written_together_or_not_at_all(url: str) -> None:
@@ -252,7 +252,7 @@ async def test_a_server_that_is_killed_loses_nothing_and_writes_nothing_twice(se
 
 async def test_a_server_that_hangs_is_left_and_found_again(server: Server, url: str) -> None:
     async with opened(url) as sink:
-        ((pid,),) = await ask(url, _OWN)
+        ((pid,), *_) = await ask(url, _OWN)
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(TimeoutError):
@@ -340,9 +340,8 @@ _WRITABLE = "SET default_transaction_read_only = off; ALTER DATABASE {database} 
     ],
     ids=["full", "read-only", "no tables", "no partition"],
 )
-async def test_what_passes_is_tried_again(
-    server: Server, database: str, url: str, harm: str, state: str, remedy: str
-) -> None:
+async def test_what_passes_is_tried_again(server: Server, database: str, harm: str, state: str, remedy: str) -> None:
+    url = server.url(database)
     names = {"database": database, "month": f"{dt.datetime.now(dt.UTC):%Y_%m}"}
     async with opened(url) as sink:
         server.psql(harm.format(**names), database)
