@@ -98,7 +98,7 @@ class Queue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink: Final = sink
-        self._limits: Final = limits
+        self._most_rows, self._most_bytes, self._full, self._patience = limits
         self._url: Final = url
         self._clock: Final = clock
         self._books: Final = {table: _Book(instruments, table) for table in tables}
@@ -118,8 +118,8 @@ class Queue:
     def _declare(self, instruments: Instruments) -> None:
         self._rows_cell = instruments.gauge(catalogue.ANALYTICS_QUEUE_ROWS).labels()
         self._bytes_cell = instruments.gauge(catalogue.ANALYTICS_QUEUE_BYTES).labels()
-        instruments.gauge(catalogue.ANALYTICS_QUEUE_ROWS_LIMIT).labels().set(self._limits.rows)
-        instruments.gauge(catalogue.ANALYTICS_QUEUE_BYTES_LIMIT).labels().set(self._limits.bytes)
+        instruments.gauge(catalogue.ANALYTICS_QUEUE_ROWS_LIMIT).labels().set(self._most_rows)
+        instruments.gauge(catalogue.ANALYTICS_QUEUE_BYTES_LIMIT).labels().set(self._most_bytes)
         self._took = instruments.histogram(catalogue.ANALYTICS_WRITE_SECONDS).labels()
         self._failed = instruments.counter(catalogue.ANALYTICS_FAILURES_TOTAL).labels()
         self._last = instruments.gauge(catalogue.ANALYTICS_LAST_WRITE_TIMESTAMP_SECONDS).labels()
@@ -133,18 +133,17 @@ class Queue:
         if book is None:
             return
         book.queued.value += 1
-        limits = self._limits
         weight = self.bytes + row.weight
-        if self.rows >= limits.rows:
+        if self.rows >= self._most_rows:
             book.lost["rows"].value += 1
-        elif weight > limits.bytes:
+        elif weight > self._most_bytes:
             book.lost["bytes"].value += 1
         else:
             self.rows += 1
             self.bytes = weight
             self._open[table].append(row)
             self._filling = filling = self._filling + 1
-            if filling >= limits.batch_rows:
+            if filling >= self._full:
                 self._seal()
             elif filling == 1:
                 self._since = self._clock()
@@ -228,7 +227,7 @@ class Queue:
             self._changed.clear()
             age = self._clock() - self._since
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.batch_seconds - age if self._filling else None):
+                async with asyncio.timeout(self._patience - age if self._filling else None):
                     await self._changed.wait()
                     continue
             self._seal()

@@ -25,6 +25,7 @@ NAMES: Final = {
     "sample": "bringing the gauges up to date",
     "scrape": "a scrape over HTTP, beside the peers",
     "import": "importing and installing it, over discord.py's own",
+    "analytics": "what recording guild by guild costs on the event loop",
     "statsd": "an increment that goes out over StatsD, beside other clients",
     "sizing": "series of a process, and what a real Prometheus keeps of them on disk",
 }
