@@ -1,4 +1,4 @@
-"""Series of a bot, and what a real Prometheus keeps of them on disk: simulated bots of 16 and 64 shards, a process each.
+"""Series of a bot, and what a real Prometheus keeps of them on disk: bots of 16 and of 64 shards, simulated.
 
 They are scraped every second, so that minutes hold as many samples as two hours do at 15 s, which is one of Prometheus'
 blocks. What happens on a shard comes as often as on a busy one. See prometheus/large/README.md.

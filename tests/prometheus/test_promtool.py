@@ -47,6 +47,12 @@ def test_the_configuration_of_prometheus_is_right(promtool: str) -> None:
     assert "SUCCESS" in said(promtool, "check", "config", "prometheus.yml")
 
 
+@pytest.mark.parametrize("how", [("agent", "--agent"), ("agent",), ("federation",)], ids=" ".join)
+def test_the_configurations_for_more_than_one_prometheus_are_right(promtool: str, how: tuple[str, ...]) -> None:
+    name, *flags = how
+    assert "SUCCESS" in said(promtool, "check", "config", *flags, f"large/{name}.yml")
+
+
 def test_the_example_of_a_target_file_can_be_read(promtool: str, tmp_path: Path) -> None:
     found = {"job_name": "discord", "file_sd_configs": [{"files": [str(FOLDER / "file_sd.example.yml")]}]}
     file = tmp_path / "prometheus.yml"
