@@ -25,9 +25,8 @@ Sample = tuple[str, frozenset[tuple[str, str]], float]
 
 WORDS = (
     *('"', "\\", "\n", "\r\n", "\0", "\x85", "\u2028", "\ud800", "\U0001f600", "é", "%", "%s", "{}", "}", "} None"),
-    *(",",),
-    *('",x="', '\\"', "\\n", '"} 1\nfuzz_total{one="', "\n# EOF\n", "# HELP x", "None", "other", " ", "\t", "NaN"),
-    *("x" * 127,),
+    *(",", '",x="', '\\"', "\\n", '"} 1\nfuzz_total{one="', "\n# EOF\n", "# HELP x", "None", "other", " ", "\t"),
+    *("NaN", "x" * 127),
 )
 WIDE = (Label("one", 100, "many"), Label("two", 100, "many"))
 COUNTED = Counter("fuzz_total", "Counted.", "custom", WIDE, series=100)
