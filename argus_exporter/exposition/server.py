@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import html
 import ipaddress
 import logging
@@ -14,8 +15,9 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from argus_exporter.exposition.gate import Gate, rounds
 from argus_exporter.exposition.reply import METHODS, Reply
-from argus_exporter.exposition.tls import Gate
+from argus_exporter.exposition.turns import Turnstile
 from argus_exporter.settings import bracketed
 from argus_exporter.version import VERSION
 
@@ -48,8 +50,6 @@ ASK_BYTES: Final = 256 * 1024
 
 _KEEP_ALIVE: Final = 300
 _LINGER: Final = 1
-_ROUNDS: Final = 5
-"""Of the loop, until asyncio has let go of a connection: it is accepted, made, aborted and lost in a round each."""
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -111,9 +111,9 @@ class Server:
         self._routes: Final[dict[str, Handler]] = {"/": self._index, **probes, settings.metrics_path: metrics}
         self._guarded: Final = guarded
         self._refused: Final = refused
-        self._gate: Final = (
-            None if certificates is None else Gate(certificates, self._connection, lambda: refused("handshake"))
-        )
+        self._turnstile: Final = Turnstile()
+        self._gate: Final = Gate(certificates, self._connection, self._turnstile.quiet, lambda: refused("handshake"))
+        self._scheme: Final = "http" if certificates is None else "https"
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -148,10 +148,9 @@ class Server:
             return
         opening.cancel()
         await asyncio.wait({opening})
-        if self._gate is not None:
-            await self._gate.close()
+        await self._gate.close()
         if self._listener is not None:
-            await _stop_listening(self._listener)
+            self._listener.close()
             self._listener = None
         http, self._http = self._http, None
         if http is not None:
@@ -172,8 +171,7 @@ class Server:
             tried.set()
             await asyncio.sleep(RETRY_SECONDS)
         host = bracketed(self._settings.host)
-        scheme = "http" if self._gate is None else "https"
-        _log.info("metrics at %s://%s:%s%s", scheme, host, self.port, self._settings.metrics_path)
+        _log.info("metrics at %s://%s:%s%s", self._scheme, host, self.port, self._settings.metrics_path)
         if not self._guarded and not all(map(_is_loopback, self.sockets)):
             _log.warning("%s:%s: whoever reaches it may read the metrics, for no token is set", host, self.port)
         tried.set()
@@ -197,13 +195,9 @@ class Server:
             listener = await self._bind(ports.pop())
         self._listener = listener
         try:
-            if self._gate is None:
-                await listener.start_serving()
-            else:
-                self._gate.open(listener.sockets)
+            self._gate.open(listener.sockets)
         except OSError:
-            if self._gate is not None:
-                await self._gate.close()
+            await self._gate.close()
             self._listener = None
             listener.close()
             raise
@@ -225,7 +219,7 @@ class Server:
             if idle is None or idle.transport is None:
                 return _Refused()
             idle.transport.abort()
-        return _Connection(self._http, self._refused)
+        return _Connection(self._http, self._turnstile, self._refused)
 
     # ------------------------------------------------------------------------------------- answering
 
@@ -264,14 +258,16 @@ def _is_loopback(listening: Listening) -> bool:
 class _Connection(web.RequestHandler):
     """aiohttp's, with an end to its patience: it waits for a request, or for the rest of one, as long as it takes.
 
+    :param turnstile: what comes takes its turn there.
     :ivar busy: whether a request is being answered.
     """
 
-    def __init__(self, manager: web.Server, refused: Callable[[str], None]) -> None:
+    def __init__(self, manager: web.Server, turnstile: Turnstile, refused: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
         options["auto_decompress"] = False  # no body is wanted, and a small one may unpack to hundreds of megabytes
         super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=_KEEP_ALIVE, **options)
         self.busy = False
+        self._turnstile = turnstile
         self._refused = refused
         self._received = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -287,7 +283,11 @@ class _Connection(web.RequestHandler):
             return
         if self._timer is None and not self.busy:
             self._wait()
-        super().data_received(data)
+        self._turnstile.enter(functools.partial(self._take, data))
+
+    def _take(self, data: bytes) -> None:
+        if self.transport is not None:
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._wait_no_more()
@@ -352,21 +352,6 @@ class _Quiet(_Adapter):
             self.error(msg, *args, exc_info=exc_info, **kwargs)
 
 
-async def _stop_listening(listener: asyncio.Server) -> None:
-    """Close it when asyncio is done with what it accepted: what comes in between it would leave unclosed."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows' proactor, which has no readers
-        for socket in listener.sockets:
-            loop.remove_reader(socket.fileno())
-    await _rounds()
-    listener.close()
-
-
-async def _rounds() -> None:
-    for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
-
-
 async def _hang_up(http: web.Server) -> None:
     """End every connection: the idle ones at once, the others after their grace."""
     transports = [each.transport for each in http.connections]
@@ -375,4 +360,4 @@ async def _hang_up(http: web.Server) -> None:
     for transport in transports:
         if transport is not None:
             transport.abort()  # a closed transport waits for a client that may never read
-    await _rounds()
+    await rounds()

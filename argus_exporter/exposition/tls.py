@@ -1,30 +1,15 @@
-"""TLS for the server: certificates that may change, and handshakes that nobody can draw out."""
+"""TLS for the server: certificates that may change."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
 import typing
-from typing import Final
 
 from argus_exporter.exposition.files import Watched
 from argus_exporter.settings import SettingError, variable_of
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from argus_exporter.exposition.door import Listening
-
-HANDSHAKES: Final = 64
-"""At once. One more takes the place of the oldest."""
-
-HANDSHAKE_SECONDS: Final = 5.0
-"""In which a client has to come to terms with us."""
-
-_BACKLOG: Final = 100
-_RETRY_SECONDS: Final = 0.1
 
 
 class Files(typing.Protocol):
@@ -100,90 +85,3 @@ def _reason(error: Exception) -> str:
 
 def _error(name: str, file: Path, reason: str) -> SettingError:
     return SettingError(f"{variable_of(name)}={str(file)!r} is not allowed: {reason}")
-
-
-class Gate:
-    """Accepts connections, and lets in those whose handshake succeeds.
-
-    asyncio's own way (``create_server(ssl=…)``) tells nobody of the handshakes that are under way: thousands of clients
-    that do not go on with theirs would take all of the process' files.
-
-    :param make: the protocol of a connection whose handshake is over.
-    :param failed: is told of each handshake that did not succeed.
-    """
-
-    def __init__(
-        self,
-        certificates: Watched[ssl.SSLContext],
-        make: Callable[[], asyncio.Protocol],
-        failed: Callable[[], None],
-    ) -> None:
-        self._certificates: Final = certificates
-        self._make: Final = make
-        self._failed: Final = failed
-        self._shaking: Final[dict[asyncio.Task[object], None]] = {}
-        self._accepting: list[asyncio.Task[None]] = []
-        self._sockets: list[socket.socket] = []
-
-    def open(self, sockets: Sequence[Listening]) -> None:
-        """Listen on sockets that are bound.
-
-        :raises OSError: if somebody else does.
-        """
-        for each in sockets:
-            own = socket.fromfd(each.fileno(), each.family, each.type)
-            self._sockets.append(own)
-            own.settimeout(0)
-            own.listen(_BACKLOG)
-            accepting = asyncio.get_running_loop().create_task(self._accept(own), name="argus_exporter: TLS")
-            self._accepting.append(accepting)
-
-    async def close(self) -> None:
-        """Accept no more, and give up what is not done yet."""
-        for accepting in self._accepting:
-            accepting.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
-        for each in self._sockets:
-            each.close()
-        self._accepting, self._sockets = [], []
-        for shaking in self._shaking:
-            shaking.cancel()
-        await asyncio.gather(*self._shaking, return_exceptions=True)
-
-    async def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                client, _ = await asyncio.get_running_loop().sock_accept(listening)
-            except OSError:  # the client has gone, or the system has no file to give
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            try:
-                context = await self._certificates.fresh()
-            except BaseException:  # cancelled
-                client.close()
-                raise
-            self._shake(client, context)
-            # lets the handshake begin: one that is cancelled before would leave the socket to nobody
-            await asyncio.sleep(0)
-
-    def _shake(self, client: socket.socket, context: ssl.SSLContext) -> None:
-        if len(self._shaking) >= HANDSHAKES:
-            oldest = next(iter(self._shaking))
-            del self._shaking[oldest]
-            oldest.cancel()
-        loop = asyncio.get_running_loop()
-        coming_to_terms = loop.connect_accepted_socket(
-            self._make,
-            client,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=HANDSHAKE_SECONDS,
-        )
-        shaking: asyncio.Task[object] = loop.create_task(coming_to_terms, name="argus_exporter: handshake")
-        self._shaking[shaking] = None
-        shaking.add_done_callback(self._done)
-
-    def _done(self, shaking: asyncio.Task[object]) -> None:
-        self._shaking.pop(shaking, None)
-        if shaking.cancelled() or shaking.exception() is not None:
-            self._failed()

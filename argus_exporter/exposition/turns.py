@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import typing
+from collections import deque
 from typing import Final
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 TURN: Final = 0.001
 """Seconds of work after which the event loop is handed back."""
@@ -32,3 +37,30 @@ class Turns:
     def seconds(self) -> float:
         """How long the loop was held in all turns, the waiting between them not counted."""
         return self._over + time.perf_counter() - self._began
+
+
+class Turnstile:
+    """Lets calls through in their order, one a turn of the event loop, however many come at once."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def enter(self, call: Callable[[], None]) -> None:
+        """Have it called, when it is its turn."""
+        self._waiting.append(call)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._let_in)
+
+    async def quiet(self) -> None:
+        """Wait until nobody waits, for a turn at least."""
+        await asyncio.sleep(0)
+        while self._waiting:  # noqa: ASYNC110 - they are let in a turn each
+            await asyncio.sleep(0)
+
+    def _let_in(self) -> None:
+        try:
+            self._waiting[0]()
+        finally:
+            self._waiting.popleft()
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._let_in)

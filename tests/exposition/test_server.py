@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +18,8 @@ from aiohttp import web
 
 from argus_exporter.exposition import reply as reply_module
 from argus_exporter.exposition import server as server_module
+from argus_exporter.exposition.door import Listening
+from argus_exporter.exposition.gate import Gate
 from argus_exporter.exposition.reply import Reply
 from argus_exporter.exposition.server import CONNECTIONS, GRACE_SECONDS, Server
 from argus_exporter.settings import Settings
@@ -269,21 +271,18 @@ async def test_an_address_that_cannot_be_had_is_told_once_and_tried_again(
 async def test_a_port_that_is_lost_between_bind_and_listen_is_tried_again(
     taken: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    serve = asyncio.Server.start_serving  # type: ignore[attr-defined]
-    sockets: list[object] = []
+    real, sockets = Gate.open, list[Listening]()
 
-    async def loses(self: asyncio.Server) -> None:
-        sockets.extend(self.sockets)
-        monkeypatch.setattr(asyncio.base_events.Server, "start_serving", real)
+    def loses(self: Gate, bound: Sequence[Listening]) -> None:
+        sockets.extend(bound)
+        monkeypatch.setattr(Gate, "open", real)
         raise OSError(98, "lost")
 
-    real = asyncio.base_events.Server.start_serving
-    assert serve
-    monkeypatch.setattr(asyncio.base_events.Server, "start_serving", loses)
+    monkeypatch.setattr(Gate, "open", loses)
     async with running() as server:
         await until(lambda: server.port is not None)
         assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
-        assert [each.fileno() for each in sockets] == [-1]  # type: ignore[attr-defined]
+        assert [each.fileno() for each in sockets] == [-1]
 
 
 async def test_a_slow_look_up_of_the_host_does_not_hold_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

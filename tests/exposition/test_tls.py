@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from argus_exporter import Exporter, SettingError, Settings
-from argus_exporter.exposition import files, tls
+from argus_exporter.exposition import files, gate
 from argus_exporter.exposition.reply import Reply
 from tests.clients import until, value
 
@@ -342,30 +342,29 @@ async def test_the_key_may_be_in_the_same_file(paper: Paper) -> None:
 async def test_handshakes_that_are_not_finished_make_way_and_keep_nobody_out(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "HANDSHAKES", 5)
-    monkeypatch.setattr(tls, "HANDSHAKE_SECONDS", 3600)
+    monkeypatch.setattr(gate, "HANDSHAKES", 5)
+    monkeypatch.setattr(gate, "HANDSHAKE_SECONDS", 3600)
     async with serving(**paper.settings) as exporter, contextlib.AsyncExitStack() as stack:
         readers = []
         for _ in range(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
             stack.callback(writer.close)
             readers.append(reader)
-        gate = exporter._site._server._gate
-        assert gate is not None
+        shaking = exporter._site._server._gate._shaking
         await until(lambda: value(exporter.instruments, REFUSED, "handshake") == 15)
-        assert len(gate._shaking) == 5
+        assert len(shaking) == 5
         assert await get(exporter, paper.client()) == 200
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(readers[0].read(), 10) == b""
         await asyncio.wait_for(exporter.close(), 10)
-        assert gate._shaking == {}
+        assert shaking == {}
         for reader in readers:
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.wait_for(reader.read(), 10) == b""
 
 
 async def test_a_handshake_has_its_time(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr(gate, "HANDSHAKE_SECONDS", 0.1)
     async with serving(**paper.settings) as exporter:
         reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
         began = time.monotonic()
