@@ -55,7 +55,7 @@ preview: $(READY) ## draw the README's pictures of boards from a simulated fleet
 bench: $(READY) ## measure what the exporter costs a bot
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: $(READY) ## send a million interactions through a bot, and see that memory stays and sums are right
+soak: $(READY) ## let a bot live through an hour of events and incidents: nothing may grow, nothing be lost
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 fuzz: $(READY) ## try a million hostile inputs at each place that takes them, or what ARGS says

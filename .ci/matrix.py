@@ -36,6 +36,7 @@ LEFT_OUT = (
     "tests/prometheus",
     "tests/rehearsal",
     "tests/simulator",
+    "tests/soak/test_endurance.py",
     "tests/test_house.py",
     "tests/test_packaging.py",
 )
