@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from argus_exporter.analytics.events import TABLES, Kind, Table
 from argus_exporter.analytics.queue import ATTEMPT_SECONDS, LONGEST_PAUSE, QUIET_SECONDS, Limits
@@ -459,5 +459,5 @@ class Sums(RuleBasedStateMachine):
         self.context.__exit__(None, None, None)
 
 
-Sums.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
-TestSums = Sums.TestCase
+def test_every_row_is_in_exactly_one_place() -> None:
+    run_state_machine_as_test(Sums, settings=settings(deadline=None, max_examples=60, stateful_step_count=40))
