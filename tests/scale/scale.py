@@ -25,8 +25,6 @@ from tests.scale.pages import STEP, Process
 
 AT_ONCE: Final = 60
 """Steps of the past that a page has."""
-_HURRY: Final = "40s"
-"""Between two scrapes of the past."""
 _TIMES: Final = 3
 """How often a query is asked."""
 _INSTANCE: Final = [
@@ -44,12 +42,14 @@ class Size:
     """How large it is.
 
     :param hours: of history.
+    :param hurry: seconds between two scrapes of the past, in which all pages of :data:`AT_ONCE` steps have to be made.
     :param live: seconds that it is scraped every 15 s before anybody asks, and that rules are evaluated.
     """
 
     shards: int = 1000
     processes: int = 64
     hours: float = 6.0
+    hurry: int = 40
     live: float = 75.0
 
 
@@ -116,10 +116,10 @@ class Server:
             await runner.cleanup()
 
 
-def configuration(address: str, own: str, processes: int, *, live: bool) -> dict[str, Any]:
+def configuration(address: str, own: str, size: Size, *, live: bool) -> dict[str, Any]:
     """Of Prometheus: in a hurry and without rules first, then as prometheus/prometheus.yml has it."""
-    every = f"{STEP}s" if live else _HURRY
-    targets = [{"targets": [f"{address}/{number}" for number in range(processes)]}]
+    every = f"{STEP if live else size.hurry}s"
+    targets = [{"targets": [f"{address}/{number}" for number in range(size.processes)]}]
     bots = {"job_name": "discord", "honor_labels": True, "static_configs": targets, "relabel_configs": _INSTANCE}
     itself = {"job_name": "prometheus", "static_configs": [{"targets": [own]}]}
     return {
@@ -133,7 +133,7 @@ async def measured(size: Size, folder: Path, say: Say) -> Figures:
     """Let Prometheus live through it, and measure."""
     server, own, config = Server(size), f"127.0.0.1:{free_port()}", folder / "prometheus.yml"
     async with server.running() as address, Children() as children, aiohttp.ClientSession() as http:
-        config.write_text(json.dumps(configuration(address, own, size.processes, live=False)), "utf-8")
+        config.write_text(json.dumps(configuration(address, own, size, live=False)), "utf-8")
         flags = (f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={own}")
         # takes what is older than the half of a block only as long as nothing is newer
         past = f"--storage.tsdb.min-block-duration={2 * int(size.hours) + 4}h"
@@ -144,7 +144,7 @@ async def measured(size: Size, folder: Path, say: Say) -> Figures:
         while server.behind > 2 * STEP:
             say(f"{server.behind / 60:.0f} minutes of the past to come")
             await asyncio.sleep(min(20, server.behind / 10))
-        config.write_text(json.dumps(configuration(address, own, size.processes, live=True)), "utf-8")
+        config.write_text(json.dumps(configuration(address, own, size, live=True)), "utf-8")
         async with http.post(f"http://{own}/-/reload") as response:
             assert response.status == 200, await response.text()
         await asyncio.sleep(size.live)

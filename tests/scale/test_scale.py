@@ -49,7 +49,7 @@ def test_counters_grow_and_nothing_looks_wrong() -> None:
 async def test_a_small_fleet_with_a_past_is_measured_and_quick(tmp_path: Path) -> None:
     program("prometheus")
     said: list[str] = []
-    found = await measured(Size(8, 2, hours=0.05, live=35), tmp_path, said.append)
+    found = await measured(Size(8, 2, hours=0.05, hurry=5, live=32), tmp_path, said.append)
     assert well(found), report(Size(), found)
     assert found.samples > 2 * 1500 * 0.05 * 3600 / STEP
     assert found.firing == set()
