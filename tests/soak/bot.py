@@ -114,7 +114,7 @@ class Reports:
             "tasks": len(asyncio.all_tasks()),
             "files": count_files(),
             "threads": process.num_threads(),
-            "timers": len(loop._scheduled),
+            "timers": sum(not timer.cancelled() for timer in loop._scheduled),
             **sizes(self.exporter),
         }
 
@@ -184,7 +184,7 @@ async def run(url: str, token: str, shards: int, report_to: int) -> None:
     records = Records()
     logging.getLogger().addHandler(records)
     reader, writer = await asyncio.open_connection("127.0.0.1", report_to)
-    bot = Bot(shard_count=shards, heartbeat_timeout=15.0)
+    bot = Bot(shard_count=shards, heartbeat_timeout=20.0)
     reports = Reports(bot, records)
 
     async def load() -> None:

@@ -9,12 +9,14 @@ import functools
 import itertools
 import json
 import random
+import time
 import typing
 from collections.abc import Callable
 from typing import Final
 
 from examples.discord_simulator.events import build
 from examples.discord_simulator.interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL
+from examples.discord_simulator.traffic import Traffic
 from tests.clients import until
 from tests.session.script import DIRECT, GUILDS, SHARDS, Use, blocks
 from tests.soak.books import Entry
@@ -32,7 +34,11 @@ USES: Final = 40.0
 """Uses of the bot a second."""
 CYCLES: Final = 15.0
 """Times a second that something happens that is undone at once."""
-_TICK: Final = 0.05
+SURGE: Final = (500.0, 5.0, 60.0)
+"""So many more events a second, for so many seconds of so many."""
+BEHIND: Final = 2_000
+"""Events that a shard may be behind before all is held back: a machine that is too slow gets what it takes."""
+_TICK: Final = 0.02
 
 UNDONE: Final = (
     ("CHANNEL_CREATE", "CHANNEL_UPDATE", "CHANNEL_PINS_UPDATE", "WEBHOOKS_UPDATE", "CHANNEL_DELETE"),
@@ -70,30 +76,42 @@ class People:
     """Use the bot, and let things happen.
 
     :param boards: ids of the messages that have the components, by custom id.
+    :ivar waited: seconds in which the bot was behind.
     """
 
-    def __init__(self, books: Books, boards: dict[str, int], rng: random.Random) -> None:
+    def __init__(self, books: Books, boards: dict[str, int], seed: int) -> None:
         self.books = books
         self.sim: Simulator = books.sim
-        self._rng = rng
+        self.waited = 0.0
+        self._rng = random.Random(seed)
+        self._traffic = Traffic(self.sim.stage, self.sim.gateway, mix=MIX, seed=seed)
         self._uses = usual()
         self._numbers = itertools.count()
         found = {name: self.sim.stage.messages.get(message_id) for name, message_id in boards.items()}
         self._boards = {name: message for name, message in found.items() if message is not None}
 
-    async def live(self) -> None:
-        """Go on until cancelled."""
-        uses = cycles = 0.0
+    async def live(self, rate: float) -> None:
+        """Go on until cancelled, with so many events a second besides all else."""
+        due, last = [0.0, 0.0, 0.0], time.perf_counter()
         while True:
-            uses, cycles = uses + USES * _TICK, cycles + CYCLES * _TICK
-            while uses >= 1:
-                uses -= 1
-                self.use(self._rng.choice(self._uses))
-            while cycles >= 1:
-                cycles -= 1
-                self.happen(self._rng.choice(UNDONE))
-            self.books.settle()
             await asyncio.sleep(_TICK)
+            now = time.perf_counter()
+            passed, last = min(now - last, 1.0), now
+            self.books.settle()
+            if any(each.behind > BEHIND and not each.stalled for each in self.sim.gateway.connections):
+                self.waited += passed
+                continue
+            more, seconds, every = SURGE
+            rates = rate + more * (now % every < seconds), USES, CYCLES
+            due = [number % 1 + passed * each for number, each in zip(due, rates, strict=True)]
+            self._do(*map(int, due))
+
+    def _do(self, events: int, uses: int, cycles: int) -> None:
+        self._traffic.send(events)
+        for _ in range(uses):
+            self.use(self._rng.choice(self._uses))
+        for _ in range(cycles):
+            self.happen(self._rng.choice(UNDONE))
 
     # ------------------------------------------------------------------------------------- uses
 
@@ -190,7 +208,7 @@ class Kind:
 _SHARD: Final = ("shard", (*range(SHARDS), -1))
 
 GATEWAY: Final = (
-    Kind("zombie_no_ack", (10, 25), (_SHARD,)),
+    Kind("zombie_no_ack", (15, 30), (_SHARD,)),
     Kind("zombie_ack_only", (5, 15), (_SHARD,)),
     Kind("slow_acks", (5, 15), (("delay", (0.5, 1.5)),)),
     Kind("silence", (2, 5)),
@@ -239,7 +257,7 @@ class Incidents:
 
     async def live(self) -> None:
         """Go on until :meth:`stop`; returns when all is healed."""
-        await asyncio.gather(self._lane(GATEWAY), self._lane(REST), self._surge())
+        await asyncio.gather(self._lane(GATEWAY), self._lane(REST))
 
     def stop(self) -> None:
         """Let no other incident begin, and heal those that go on."""
@@ -251,8 +269,8 @@ class Incidents:
         while not await self._sleep(rng.uniform(*self._pause)):
             if not waiting:  # each has its turn
                 waiting = rng.sample(kinds, len(kinds))
-            await self.happen(waiting.pop(), rng)
             await healed(self.sim)
+            await self.happen(waiting.pop(), rng)
 
     async def happen(self, kind: Kind, rng: random.Random) -> None:
         """Let it happen, and heal it."""
@@ -261,13 +279,8 @@ class Incidents:
         self.happened.append(f"{kind.name} {said} {seconds:.0f} s".strip())
         async with self.sim.during(kind.name, **chosen):
             if kind.also:
-                await self.sim.incident(kind.also, shard=rng.choice((0, -1)))
+                await self.sim.incident(kind.also, shard=-1)
             await self._sleep(seconds)
-
-    async def _surge(self) -> None:
-        while not await self._sleep(60.0):
-            async with self.sim.traffic(500.0, mix=MIX, seed=3):
-                await self._sleep(5.0)
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep; whether it is over."""
@@ -276,6 +289,6 @@ class Incidents:
         return self._over.is_set()
 
 
-async def healed(sim: Simulator, seconds: float = 90.0) -> None:
+async def healed(sim: Simulator, seconds: float = 180.0) -> None:
     """Wait until all shards are connected."""
     await until(lambda: sum(each.ready for each in sim.sessions.values()) >= SHARDS, seconds)

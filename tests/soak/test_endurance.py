@@ -11,14 +11,14 @@ from examples.discord_simulator.incidents import INCIDENTS
 from tests.clients import until
 from tests.soak.books import differences
 from tests.soak.bot import sizes
-from tests.soak.endurance import Plan, Receiver, Run, Trend, fallen
+from tests.soak.endurance import IN_FLIGHT, Plan, Receiver, Run, Trend, fallen, left_over
 from tests.soak.people import GATEWAY, LEFT_OUT, MIX, REST, UNDONE, usual
 
 SHORT = Plan(seconds=90.0, rate=1500.0, growth=30.0, mark=3.0, flush=2.0, pause=(0.5, 4.0))
 """A slow machine takes what it can; what it has not taken, nobody has booked."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_two_minutes_of_events_and_incidents_leave_nothing_behind_and_all_of_it_counted() -> None:
     said: list[str] = []
     run = Run(SHORT, said.append)
@@ -65,6 +65,13 @@ def test_a_counter_that_falls_or_goes_is_noticed() -> None:
     assert fallen(page, page) == []
     assert len(fallen(page, dict.fromkeys(page, 1.0))) == 1
     assert len(fallen(page, {})) == 1
+
+
+def test_what_is_left_over_at_rest_is_noticed() -> None:
+    rest = {"tasks": 20.0, "files": 20.0, "threads": 5.0, "timers": 10.0, **dict.fromkeys(IN_FLIGHT, 0.0)}
+    assert left_over(rest, rest | {"tasks": 25.0}) == []
+    assert left_over(rest, rest | {"tasks": 45.0}) == ["45 tasks are left"]
+    assert left_over(rest, rest | {"Wire.flying": 1.0}) == ["1 Wire.flying are left"]
 
 
 async def test_the_receiver_adds_counters_up_and_says_what_it_lacks() -> None:
