@@ -32,7 +32,10 @@ async def victoria_metrics(folder: Path) -> AsyncIterator[VictoriaMetrics]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     own = (f"-storageDataPath={folder / 'victoria'}", f"-httpListenAddr=127.0.0.1:{port}", "-search.latencyOffset=1s")
-    ready = lambda: fetched(f"{url}/api/v1/query", query="1")  # noqa: E731
+
+    async def ready() -> object:
+        return await fetched(f"{url}/api/v1/query", query="1")
+
     async with (
         aiohttp.ClientSession() as http,
         daemon(folder / "victoria.log", ready, "victoria-metrics", *own, "-retentionPeriod=1d"),
