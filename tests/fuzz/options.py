@@ -22,7 +22,7 @@ WORDS = (
     *(f"//u:{PASSWORD}@h", f"//u:a/{PASSWORD}@h", f"//u:a {PASSWORD}@h", f"//{PASSWORD}@"),
     *("myapp.NotEnough=user_error", "=", ","),
     *("builtins.OSError", "<locals>", "ok", *DISABLEABLE, *STATSD_FLAVOURS, "stderr", "/dev/null", __file__),
-    *("/proc/self/mem",),
+    "/proc/self/mem",
     *("\0", "\n", "\r", "\x85", "\u2028", "\ud800", "é", " ", "\t", '"', "'", "\\", "x" * 130, "9" * 5000),
 )
 

@@ -118,7 +118,7 @@ KINDS = ("counter", "gauge", "histogram")
 USUAL_NAMES = ("shop_total", "shop", "shop_level", "a:b_total")
 NAMES = (
     *("shop_", "total", "_total", "_count", "_bucket", "_created", "a", "level", "discord_", "process_"),
-    *("argus_exporter_",),
+    "argus_exporter_",
     *(":", "é", "\n", " ", '"', "{", "123456789012345678", "\ud800", "_seconds", "x_", "bot", "cluster", "le"),
     *("__", "-"),
 )

@@ -14,7 +14,7 @@ Filled = tuple[str, str, tuple[str, ...], str]
 KNOWN = frozenset({*TEMPLATES, CDN, OTHER})
 BASES = (
     *("", API, "https://discord.com/api", "https://discord.com/api/v9", "https://canary.discord.com/api/v٣"),
-    *("https://",),
+    "https://",
     *("https://cdn.discordapp.com", "http://[::1", "https://u:p@discord.com:443/api/v10", "https://discord.com", "//"),
 )
 WORDS = (

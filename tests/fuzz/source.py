@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 _END = 8
 """Characters that are repeated at most."""
-_WORDS, _ASCII, _LATIN, _ANY = 160, 200, 220, 244
+_WORDS, _ASCII, _LATIN, _ANY = 160, 200, 220, 254
 _LAST = 0x10FFFF
 
 
