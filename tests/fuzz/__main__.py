@@ -24,7 +24,6 @@ def main(arguments: Sequence[str] | None = None, targets: dict[str, Target[Any]]
     given = parser.parse_args(arguments)
     if odd := {*given.target} - targets.keys():
         parser.error(f"no target is called {', '.join(odd)}: there are {', '.join(targets)}")
-    logging.getLogger("argus_exporter").setLevel(logging.CRITICAL)  # what is hostile is logged, and a million times
     chosen = [targets[name] for name in given.target or targets]
     if given.replay is not None:
         return replay(chosen[0], _bytes_of(given.replay))
@@ -96,4 +95,5 @@ def _parser(targets: dict[str, Target[Any]]) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    logging.getLogger("argus_exporter").setLevel(logging.CRITICAL)  # what is hostile is logged, and a million times
     sys.exit(main())
