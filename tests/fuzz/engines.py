@@ -25,6 +25,8 @@ LONGEST = 400
 
 _EVERY = 10.0
 """Seconds between two lines that tell how far it is."""
+_KEPT = 40
+"""Lines of what else it says that are shown where something escapes."""
 _STATUS = re.compile(r"#(\d+)\s+(\w+)\s.*?cov: (\d+)")
 
 Say = Callable[[str], None]
@@ -108,7 +110,7 @@ def followed(lines: Iterable[str], result: Result, say: Say) -> str:
     told, others = time.monotonic(), list[str]()
     for line in lines:
         if (status := _STATUS.match(line)) is None:
-            others = [*others[-40:], line]
+            others = others if line.startswith(("INFO", "WARNING")) else [*others[-_KEPT:], line]
             continue
         result.count, result.edges = int(status[1]), int(status[3])
         if time.monotonic() - told >= _EVERY:
