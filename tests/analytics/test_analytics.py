@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import subprocess
 import sys
@@ -198,6 +199,33 @@ async def test_what_is_under_way_when_the_extension_is_unloaded_is_written_still
         assert memory.calls[-1][0] == "close"
 
 
+def test_the_queue_is_as_large_as_the_settings_want(memory: Memory) -> None:
+    sizes = {"queue_rows": 200, "queue_bytes": 2**20, "batch_rows": 150, "batch_seconds": 7.0}
+    cog = ArgusExporter(PlainBot(), analytics_url=URL, **{f"analytics_{name}": size for name, size in sizes.items()})
+    assert cog.exporter._analytics is not None
+    made = cog.exporter._analytics.queue
+    assert [made._most_rows, made._most_bytes, made._full, made._patience] == [*sizes.values()]
+
+
+async def test_the_last_push_tells_what_was_written_when_all_was_closed(memory: Memory) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(5)
+        url = f"udp://127.0.0.1:{server.getsockname()[1]}"
+        async with recording(statsd_url=url, statsd_interval=3600, analytics_batch_seconds=3600) as (
+            sim,
+            bot,
+            exporter,
+        ):
+            await sim.slash("hello", guild=1)
+            await until(lambda: exporter.sample() or values(exporter.instruments, QUEUED).get(("commands",)))
+            await bot.remove_cog("ArgusExporter")
+        said = b""
+        while b"\nargus_exporter_analytics_written_total:1|c|#table:commands" not in said:
+            said += b"\n" + server.recv(65536)
+        assert memory.calls[-1][0] == "close"
+
+
 async def test_a_client_without_cogs_is_recorded_too(memory: Memory) -> None:
     async with Simulator() as sim:
         client = PlainClient()
@@ -220,7 +248,10 @@ async def test_reloading_many_times_leaves_nothing(memory: Memory) -> None:
                 await bot.remove_cog("ArgusExporter")
             assert asyncio.all_tasks() == tasks
             assert {*vars(bot)} == attributes
-            assert bot.extra_events == {}
+            assert (bot.extra_events, bot._listeners) == ({}, {})
+            await until(
+                lambda: gc.collect() >= 0 and not any(isinstance(each, queue.Queue) for each in gc.get_objects())
+            )
         calls = [call for call, _ in memory.calls]
         assert calls.count("close") == 100
 
