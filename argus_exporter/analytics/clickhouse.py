@@ -113,7 +113,7 @@ def _length(number: int) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    raw = text.encode()
+    raw = str.encode(text)
     return _length(len(raw)) + raw
 
 

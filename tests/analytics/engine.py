@@ -20,6 +20,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from tests.integration.programs import free_port
 
 USER, PASSWORD = "argus", "sesame opens"
 """Who is let in."""
+
+_LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 _TRANSPORT = re.compile(
     r"database|query|query_id|param_.*|session_.*|client_protocol_version|wait_end_of_query|.*_http_.*|compress"
@@ -59,6 +62,8 @@ class Server:
         self._connect: Any = chdb.connect
         self._folder = folder
         self._engine = chdb.connect(folder)
+        self._files = Path(f"{folder}.bodies")
+        self._files.mkdir(exist_ok=True)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**30)
@@ -87,6 +92,22 @@ class Server:
     def run(self, asked: Mapping[str, str], body: bytes) -> tuple[str, bytes]:
         """Execute a request in a session of its own; the format of what came of it, and its bytes."""
         sql = f"{asked['query']}\n".encode() + body if "query" in asked else body
+        with self._file(sql) as statement:
+            return self._execute(statement, asked)
+
+    @contextlib.contextmanager
+    def _file(self, sql: bytes) -> Iterator[bytes]:
+        """A statement whose data, if it has any, are in a file: the engine takes them for SQL where they follow it."""
+        insertion = re.match(rb"(INSERT INTO .*) (FORMAT \w+)\n", sql)
+        if not insertion:
+            yield sql
+            return
+        with tempfile.NamedTemporaryFile(dir=self._files) as file:
+            file.write(sql[insertion.end() :])
+            file.flush()
+            yield insertion[1] + f" FROM INFILE '{file.name}' ".encode() + insertion[2]
+
+    def _execute(self, sql: bytes, asked: Mapping[str, str]) -> tuple[str, bytes]:
         named = re.search(rb"\bFORMAT\s+(\w+)\s*;?\s*\Z", sql, re.IGNORECASE)
         params = {name.removeprefix("param_"): value for name, value in asked.items() if name.startswith("param_")}
         session = self._connect(self._folder)
@@ -108,8 +129,7 @@ async def _pong() -> web.Response:
 
 
 def _let_in(request: web.Request) -> None:
-    _, _, given = request.headers.get("Authorization", "").partition(" ")
-    if base64.b64decode(given) != f"{USER}:{PASSWORD}".encode():
+    if request.headers.get("Authorization") != f"Basic {_LOGIN}":
         raise EngineError("Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)")
 
 
@@ -151,20 +171,18 @@ class Engine:
 
     async def rows(self, sql: str, database: str = "default", **params: object) -> list[tuple[Any, ...]]:
         """What a statement finds, asked without the client under test; parameters are ``{name:Type}`` in it."""
-        asked = {"database": database, **{f"param_{name}": str(value) for name, value in params.items()}}
-        auth = aiohttp.BasicAuth(USER, PASSWORD)
-        async with aiohttp.ClientSession(auth=auth) as http:
-            where = f"http://127.0.0.1:{self.port}/"
-            async with http.post(where, params=asked, data=f"{sql} FORMAT JSONCompactEachRow") as response:
-                answer = await response.text()
-        assert response.status == 200, answer
+        asked = {f"param_{name}": str(value) for name, value in params.items()}
+        answer = await self.do(f"{sql} FORMAT JSONCompactEachRow", database, **asked)
         return [tuple(json.loads(line)) for line in answer.splitlines()]
 
-    async def do(self, sql: str, database: str = "default") -> None:
-        """Execute a statement that finds nothing."""
-        async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(USER, PASSWORD)) as http:
-            async with http.post(f"http://127.0.0.1:{self.port}/", params={"database": database}, data=sql) as response:
-                assert response.status == 200, await response.text()
+    async def do(self, sql: str, database: str = "default", **asked: str) -> str:
+        """Execute a statement."""
+        where, params = f"http://127.0.0.1:{self.port}/", {"database": database, **asked}
+        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {_LOGIN}"}) as http:
+            async with http.post(where, params=params, data=sql) as response:
+                answer = await response.text()
+        assert response.status == 200, answer
+        return answer
 
 
 @contextlib.contextmanager
