@@ -223,9 +223,11 @@ class Postgres(Sink):
         if self._partitions >= needed.keys():
             return
         await self._begin(connection)
-        there = {row["relname"] for row in await connection.fetch(schema.MONTHS)}
+        found = await connection.fetch(schema.MONTHS)
+        parents, there = {row["parent"] for row in found}, {row["child"] for row in found}
         for name in sorted(needed.keys() - there):
-            await connection.execute(schema.attach(*needed[name]))
+            if needed[name][0].name in parents:
+                await connection.execute(schema.attach(*needed[name]))
         await connection.execute("COMMIT")
         self._partitions = frozenset(there | needed.keys())
 
@@ -315,7 +317,7 @@ class Postgres(Sink):
     async def _retired(self, connection: _Connection, until: float) -> bool:
         """Remove what is old, until then; whether that was all."""
         cutoff = self._cutoff()
-        there = {row["relname"] for row in await connection.fetch(schema.MONTHS)}
+        there = {row["child"] for row in await connection.fetch(schema.MONTHS)} - {None}
         removals = (*_drops(there, schema.month_of(cutoff)), *_deletions(there, cutoff))
         for statement, values in (*removals, (_TOKENS, ())):
             removed = _CHUNK

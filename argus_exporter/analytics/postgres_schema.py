@@ -41,10 +41,10 @@ _ABOUT: Final = {
 _ID: Final = f"""\
 CREATE FUNCTION {SCHEMA}.id(text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN $1 ~ '^-?[0-9]{{1,19}}$' THEN
-        CASE WHEN $1::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN $1::bigint ELSE 0 END
-    ELSE 0 END
+        CASE WHEN $1::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN $1::bigint END
+    END
 $$;
-COMMENT ON FUNCTION {SCHEMA}.id(text) IS 'The id that a text is; 0 where it is none, whatever it is.'"""
+COMMENT ON FUNCTION {SCHEMA}.id(text) IS 'The id that a text is; NULL, which is nobody''s, where it is none.'"""
 
 INDEXED: Final = ("guild_id", "user_id")
 """What the questions begin with; the time comes second."""
@@ -162,10 +162,10 @@ def literal(at: int) -> str:
 
 
 MONTHS: Final = f"""\
-SELECT child.relname FROM pg_inherits
-JOIN pg_class child ON child.oid = inhrelid JOIN pg_class parent ON parent.oid = inhparent
+SELECT parent.relname AS parent, child.relname AS child FROM pg_class parent
+LEFT JOIN pg_inherits ON inhparent = parent.oid LEFT JOIN pg_class child ON child.oid = inhrelid
 WHERE parent.relnamespace = to_regnamespace('{SCHEMA}') AND parent.relkind = 'p'"""
-"""The names of all partitions."""
+"""The names of all partitions, and of the tables that have any: one that somebody has made a hypertable has none."""
 
 
 # ------------------------------------------------------------------------------------------------- rows

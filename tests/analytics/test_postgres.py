@@ -557,7 +557,7 @@ def at(year: int, month: int, day: int = 1) -> int:
 
 
 async def partitions(url: str) -> list[str]:
-    return [name for (name,) in await ask(url, postgres_schema.MONTHS + " ORDER BY 1")]
+    return [name for _, name in await ask(url, postgres_schema.MONTHS + " ORDER BY 2")]
 
 
 async def test_a_row_lies_in_its_month(url: str) -> None:
@@ -591,6 +591,18 @@ async def test_who_reads_does_not_keep_a_month_from_being_made(url: str) -> None
         await sink.write(batch(interaction(at(2024, 2))))
     await reader.close()
     assert len(await stored(url, TABLE_OF["interactions"])) == 1
+
+
+async def test_a_table_that_somebody_keeps_otherwise_is_left_to_them(url: str) -> None:
+    async with opened(url, retention_days=None) as sink:
+        await ask(url, "ALTER TABLE argus.commands RENAME TO parted")
+        await ask(url, "CREATE TABLE argus.commands (LIKE argus.parted INCLUDING ALL)")
+        await ask(url, "DROP TABLE argus.parted CASCADE")
+        await sink.open()
+        await sink.write(batch(row(TABLE_OF["commands"], at=at(2024, 2)), interaction(at(2024, 2))))
+    async with opened(url, retention_days=10):
+        pass
+    assert [len(await stored(url, TABLE_OF[name])) for name in ("commands", "interactions")] == [1, 0]
 
 
 async def test_a_mark_on_a_message_of_long_ago_is_kept_as_long_as_the_retention_says(url: str) -> None:
