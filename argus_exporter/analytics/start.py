@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import typing
 from typing import Final
@@ -95,6 +96,9 @@ class Analytics:
             settings.analytics_batch_seconds,
         )
         self._guard: Final = view.guard
+        self._settle: Final = view.interactions.settle
+        self._pause: Final = settings.analytics_batch_seconds
+        self._turn: asyncio.TimerHandle | None = None
         self.queue: Final = Queue(sink_of(settings, url), limits, instruments, url, tables_of(settings))
         self._recorder: Final = Recorder(view, settings.analytics_events, users, self.queue.put)
 
@@ -105,6 +109,12 @@ class Analytics:
     def start(self) -> None:
         """Begin to write. On the running loop; returns at once."""
         self.queue.start()
+        self._turn = asyncio.get_running_loop().call_later(self._pause, self._account)
+
+    def _account(self) -> None:
+        """Have accounted for what is noted, which otherwise waits until somebody asks for the page."""
+        self._guard("analytics", self._settle)
+        self._turn = asyncio.get_running_loop().call_later(self._pause, self._account)
 
     def park(self) -> None:
         """Listen to what needs the client's login."""
@@ -116,5 +126,7 @@ class Analytics:
 
     async def close(self) -> None:
         """Record what is followed still, listen no more, and write what waits within 5 s."""
+        if self._turn is not None:
+            self._turn.cancel()
         self._guard("analytics", self._recorder.close)
         await self.queue.close()

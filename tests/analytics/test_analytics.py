@@ -171,6 +171,16 @@ async def test_what_happens_in_a_guild_is_written_and_counted(memory: Memory) ->
         assert page["argus_exporter_analytics_queue_bytes_limit", frozenset()] == 64 * 2**20
 
 
+async def test_what_has_ended_is_written_though_nobody_asks_for_the_page(memory: Memory) -> None:
+    async with recording(port="off") as (sim, _, exporter):
+        for _ in range(2):
+            before = len(stored(memory, "commands"))
+            await sim.slash("hello", guild=1)
+            await until(lambda before=before: len(stored(memory, "commands")) > before)  # type: ignore[misc]
+        await exporter.close()
+        assert exporter._analytics._turn.cancelled()
+
+
 @pytest.mark.parametrize(("users", "kept"), [("off", 0), ("hash", 1), ("plain", 2)])
 async def test_users_are_kept_as_the_settings_want(users: str, kept: int, memory: Memory) -> None:
     options = {"analytics_users": users, "analytics_key": "x" * 16, "analytics_events": "command,names"}
