@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -168,7 +169,7 @@ def wanted(flavour: str, kind: str, series: Series, value: float) -> Iterator[tu
 # ------------------------------------------------------------------------------------------ the bot's own stats
 
 Call = tuple[str, str, Any, Any, Any]
-Calls = tuple[str, str, bool, tuple[Call, ...]]
+Calls = tuple[str, str, str, int, tuple[Call, ...]]
 Key = tuple[str, str, Labels]
 
 METHODS = ("incr", "decr", "gauge", "change", "set", "timing")
@@ -186,7 +187,8 @@ def read_calls(source: Source) -> Calls:
         name = f"{source.choice(('', 'n'))}{source.text(WORDS)}"
         return source.choice(METHODS), name, number, source.mostly((1, 1.0, 0.5), ODD_RATES), tags()
 
-    return source.choice(tuple(FLAVOURS)), source.text(WORDS, 2), source.flag(), source.many(call, 5, 1)
+    how, limit = source.choice(("alone", "alone", "in a pipeline", "on a page")), source.choice((100, 300, 65_507))
+    return source.choice(tuple(FLAVOURS)), source.text(WORDS, 2), how, limit, source.many(call, 5, 1)
 
 
 class Shown:
@@ -201,22 +203,32 @@ class Shown:
 
 
 def check_calls(given: Calls) -> None:
-    flavour, prefix, on_a_page, calls = given
-    shown = Shown() if on_a_page else None
+    flavour, prefix, how, limit, calls = given
+    shown = Shown() if how == "on a page" else None
     client = AsyncStatsClient(exporter=shown)
-    accepted = [call for call in calls if is_taken(client, call)]
+    with client.pipeline() if how == "in a pipeline" else contextlib.nullcontext(client) as told:
+        accepted = [call for call in calls if is_taken(told, call)]
     lines = list(client.drain(FLAVOURS[flavour], prefix))
-    datagrams = [datagram for datagram, _ in packed(lines, 65_507)]
-    assert b"\n".join(datagrams) == b"\n".join(lines)
-    read = [GRAMMARS[flavour].read(line) for datagram in datagrams for line in datagram.decode().split("\n")]
+    read = [GRAMMARS[flavour].read(part) for line in lines for part in line.decode().split("\n")]
     check_read(read, list(sums(flavour, prefix, accepted)), whole=FLAVOURS[flavour].whole)
+    check_packed(lines, limit)
     if shown is not None:
         client.fold()
         page = parsed(Encoder(shown.instruments).page())
         assert not [value for _, labels, _ in page for _, value in labels if IDENTITY.search(value)]
 
 
-def is_taken(client: AsyncStatsClient, call: Call) -> bool:
+def check_packed(lines: list[bytes], limit: int) -> None:
+    """Every line is in one datagram, whole, unless none is so large."""
+    long: list[bytes] = []
+    datagrams = list(packed(lines, limit, long.append))
+    assert all(len(datagram) <= limit for datagram, _ in datagrams)
+    assert b"\n".join(datagram for datagram, _ in datagrams) == b"\n".join(line for line in lines if line not in long)
+    assert sum(number for _, number in datagrams) + len(long) == len(lines)
+    assert all(len(line) > limit for line in long)
+
+
+def is_taken(client: Any, call: Call) -> bool:
     """Whether the client takes it; if not, it says why in a line."""
     method, name, value, rate, tags = call
     more = {"delta": True} if method == "change" else {}
