@@ -141,9 +141,9 @@ async def measured(size: Size, folder: Path, say: Say) -> Figures:
             "Prometheus", program(), *flags, past, "--web.enable-lifecycle", kind="program", heard=lambda _: None
         )
         await child.line("ready to receive web requests")
-        while server.behind > 2 * STEP:
-            say(f"{server.behind / 60:.0f} minutes of the past to come")
-            await asyncio.sleep(min(20, server.behind / 10))
+        while (behind := server.behind) > size.hurry + 2 * STEP:
+            say(f"{behind / 60:.0f} minutes of the past to come")
+            await asyncio.sleep(min(20, behind / 10))
         config.write_text(json.dumps(configuration(address, own, size, live=True)), "utf-8")
         async with http.post(f"http://{own}/-/reload") as response:
             assert response.status == 200, await response.text()
