@@ -141,7 +141,7 @@ class Gateway:
         refused = self.refusal(request) if self.refusal else None
         if refused is not None:
             return refused
-        socket = web.WebSocketResponse(timeout=1.0, compress=False, max_msg_size=0)
+        socket = web.WebSocketResponse(timeout=self.limits.closing / 2, compress=False, max_msg_size=0)
         await socket.prepare(request)
         connection = Connection(self, request, socket)
         self.connections.add(connection)
@@ -317,7 +317,7 @@ class Connection:
             self.gateway.sessions.end(self.session)
         await _within(0.5, self.drained())
         text = (reason or CLOSE_REASONS.get(code, "")).encode()
-        await _within(2.0, self.socket.close(code=code, message=text))
+        await _within(self.gateway.limits.closing, self.socket.close(code=code, message=text))
         if not self.socket.closed:
             self.drop()
 

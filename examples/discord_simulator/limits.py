@@ -31,6 +31,8 @@ class Limits:
     """Events a session keeps for RESUME."""
     resume_window: float = 180.0
     """How long a session outlives its connection."""
+    closing: float = 2.0
+    """How long a client may take to answer a close before its connection is cut."""
     backlog: int = 100_000
     """Events a slow client may fall behind before its connection is closed."""
 

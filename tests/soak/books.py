@@ -264,18 +264,21 @@ FAMILIES: Final = (
 )
 
 
-def differences(account: Account, page: Mapping[Series, float]) -> list[str]:
+def expected(books: Books, witness: Mapping[str, Any]) -> Expectation:
+    """What the page must say now."""
+    return Expectation(Account(books, witness), FAMILIES)
+
+
+def differences(book: Expectation, page: Mapping[Series, float]) -> list[str]:
     """What is wrong with a page, in words; families that nobody has books of are not looked at."""
-    expected = Expectation(account, FAMILIES)
-    names = {name for name, _ in expected.series}
+    names = {name for name, _ in book.series}
     names |= {name.removesuffix("_count") + "_bucket" for name in names if name.endswith("_count")}
-    return expected.differences(
+    return book.differences(
         {key: value for key, value in page.items() if key[0] in names or not key[0].startswith("discord_")}
     )
 
 
-def booked(account: Account) -> tuple[int, float]:
+def booked(book: Expectation) -> tuple[int, float]:
     """How many counters there are in the books, and their sum."""
-    series = Expectation(account, FAMILIES).series
-    counters = {key: value for key, value in series.items() if key[0].endswith(("_total", "_count"))}
-    return len(counters), sum(value for value in counters.values() if not isinstance(value, Between))
+    counters = [value for (name, _), value in book.series.items() if name.endswith(("_total", "_count"))]
+    return len(counters), sum(value for value in counters if not isinstance(value, Between))

@@ -28,23 +28,23 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from examples.discord_simulator import Simulator
-from examples.discord_simulator.gateway import HEARTBEAT, Control
 from examples.discord_simulator.limits import QUICK
 from tests.clients import until
 from tests.integration.pushed import counters
 from tests.session.expectation import nameless, read
 from tests.session.script import BARRED, CURSED, GUILDS, MEMBERS, SHARDS
-from tests.soak.books import Account, Books, booked, differences
-from tests.soak.people import Incidents, People, healed
+from tests.soak.books import Books, booked, differences, expected
+from tests.soak.people import Incidents, People, ask_for_heartbeats, healed, is_behind
 
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from tests.session.expectation import Series
+    from tests.session.expectation import Expectation, Series
 
 ROOT: Final = Path(__file__).parents[2]
-LIMITS: Final = dataclasses.replace(QUICK, replay=60_000, invalid_requests=0)
-"""No address is banned but by an incident, and no shard is away for longer than its events are kept."""
+LIMITS: Final = dataclasses.replace(QUICK, replay=60_000, invalid_requests=0, closing=60.0)
+"""No address is banned but by an incident, no shard is away for longer than its events are kept, and none sees another
+end of its connection than the one that was sent."""
 BEAT: Final = 10.0
 FIRST_MARK: Final = 5.0
 LONG: Final = 600.0
@@ -66,7 +66,7 @@ class Plan:
     """
 
     seconds: float = 3600.0
-    rate: float = 2300.0
+    rate: float = 2500.0
     seed: int = 1
     growth: float = 4.0
     scrape: float = 5.0
@@ -237,12 +237,12 @@ class Run:
 
     :ivar marks: seconds, and what was measured then.
     :ivar rest: what was measured before all.
-    :ivar page: the last page, and :ivar account: what it was held against.
+    :ivar page: the last page, and :ivar book: what it was held against.
     """
 
     rest: dict[str, float]
 
-    account: Account
+    book: Expectation
     page: dict[Series, float]
 
     def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
@@ -360,29 +360,21 @@ class Run:
         await bot.ask("age")
         for _ in range(100):
             text = await self._scraped(http)
-            self.account, self.page = Account(self.books, await bot.ask("witness")), nameless(read(text))
-            found, missing = differences(self.account, self.page), self.receiver.lacks(text)
+            self.book, self.page = expected(self.books, await bot.ask("witness")), nameless(read(text))
+            found, missing = differences(self.book, self.page), self.receiver.lacks(text)
             left = left_over(self.rest, await bot.ask("measure"))
             if not (found or missing or left):
                 break
             await asyncio.sleep(0.3)
         self.wrong += [*found, *missing, *left]
-        counted, total = booked(self.account)
+        counted, total = booked(self.book)
         self.tell(f"{counted} counters that add up to {total:.0f} are {'NOT ' if found else ''}as booked")
         self.tell(f"{len(self.receiver.sums)} lines of StatsD are {'NOT ' if missing else ''}as on the page")
 
     async def _acknowledged(self) -> None:
         """Ask each shard for a heartbeat, until it says that it has read all that there is."""
-        for session in self.sim.sessions.values():
-            if session.connection is not None:
-                session.connection.put(Control(HEARTBEAT, None))
-        await until(
-            lambda: all(
-                any(each["op"] == HEARTBEAT and each["d"] == session.sequence for each in session.received)
-                for session in self.sim.sessions.values()
-            ),
-            60,
-        )
+        ask_for_heartbeats(self.sim)
+        await until(lambda: not is_behind(self.sim, 0), 60)
 
     def trends(self) -> list[Trend]:
         """How all that was measured went."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from examples.discord_simulator.events import build
+from examples.discord_simulator.gateway import HEARTBEAT, Control
 from examples.discord_simulator.interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL
 from examples.discord_simulator.traffic import Traffic
 from tests.clients import until
@@ -36,8 +37,10 @@ CYCLES: Final = 15.0
 """Times a second that something happens that is undone at once."""
 SURGE: Final = (500.0, 5.0, 60.0)
 """So many more events a second, for so many seconds of so many."""
-BEHIND: Final = 2_000
+BEHIND: Final = 4_000
 """Events that a shard may be behind before all is held back: a machine that is too slow gets what it takes."""
+ASKED: Final = 1.0
+"""Seconds between two requests for a heartbeat, which says how far the bot has read."""
 _TICK: Final = 0.02
 
 UNDONE: Final = (
@@ -93,12 +96,16 @@ class People:
     async def live(self, rate: float) -> None:
         """Go on until cancelled, with so many events a second besides all else."""
         due, last = [0.0, 0.0, 0.0], time.perf_counter()
+        ask = last
         while True:
             await asyncio.sleep(_TICK)
             now = time.perf_counter()
             passed, last = min(now - last, 1.0), now
             self.books.settle()
-            if any(each.behind > BEHIND and not each.stalled for each in self.sim.gateway.connections):
+            if now > ask:
+                ask = now + ASKED
+                ask_for_heartbeats(self.sim)
+            if is_behind(self.sim):
                 self.waited += passed
                 continue
             more, seconds, every = SURGE
@@ -182,6 +189,30 @@ class People:
             self.sim.gateway.fan_out(event, json.dumps(payload), place.guild_id)
         if "GUILD_EMOJIS_UPDATE" in events:
             self.sim.world.guild(guild).emojis.clear()
+
+
+def ask_for_heartbeats(sim: Simulator) -> None:
+    """Ask each shard how far it has read; what is silent because of an incident stays so."""
+    for session in sim.sessions.values():
+        connection = session.connection
+        if connection is not None and connection.acks and not connection.stalled:
+            connection.put(Control(HEARTBEAT, None))
+
+
+def is_behind(sim: Simulator, most: int = BEHIND) -> bool:
+    """Whether a shard that is connected has not read all but so many events, by its last heartbeat."""
+    return any(
+        session.sequence - _read(session) > most for session in sim.sessions.values() if not _is_stalled(session)
+    )
+
+
+def _read(session: Session) -> int:
+    beats = (each["d"] for each in reversed(session.received) if each["op"] == HEARTBEAT)
+    return next(beats, 0) or 0
+
+
+def _is_stalled(session: Session) -> bool:
+    return session.connection is not None and session.connection.stalled
 
 
 # ---------------------------------------------------------------------------------------------- incidents

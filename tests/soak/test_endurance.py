@@ -25,7 +25,7 @@ async def test_two_minutes_of_events_and_incidents_leave_nothing_behind_and_all_
     await run.run()
     assert [*run.wrong, *run.grown()] == [], "\n".join([*said, *run.incidents.happened])
     assert len(run.incidents.happened) > 10
-    assert {use.how for use in run.account.uses} == {use.how for block in usual() for use in block}
+    assert {use.how for use in run.books.uses} == {use.how for block in usual() for use in block}
     assert run.scrapes > 5
     for name in ("discord_gateway_events_total", "discord_commands_total", "discord_http_requests_total"):
         assert_that_one_more_would_be_noticed(run, name)
@@ -34,8 +34,8 @@ async def test_two_minutes_of_events_and_incidents_leave_nothing_behind_and_all_
 def assert_that_one_more_would_be_noticed(run: Run, name: str) -> None:
     series = next(key for key in run.page if key[0] == name and run.page[key])
     for value in (run.page[series] + 1, run.page[series] - 1):
-        assert len(differences(run.account, run.page | {series: value})) == 1
-    assert len(differences(run.account, run.page | {(name, frozenset({("odd", "1")})): 1.0})) == 1
+        assert len(differences(run.book, run.page | {series: value})) == 1
+    assert len(differences(run.book, run.page | {(name, frozenset({("odd", "1")})): 1.0})) == 1
 
 
 def test_every_event_and_every_incident_happens_or_says_why_not() -> None:
