@@ -46,8 +46,8 @@ CREATE FUNCTION {SCHEMA}.id(text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL
 $$;
 COMMENT ON FUNCTION {SCHEMA}.id(text) IS 'The id that a text is; NULL, which is nobody''s, where it is none.'"""
 
-INDEXED: Final = ("guild_id", "user_id")
-"""What the questions begin with; the time comes second."""
+INDEXED: Final = {"guild_id": "", "user_id": " WHERE user_id <> 0"}
+"""What the questions begin with; the time comes second. Where users are not kept their index is empty."""
 
 
 def columns(table: Table) -> tuple[Column, ...]:
@@ -75,9 +75,9 @@ def _create(table: Table) -> Iterator[str]:
 
 
 def _indexes(table: Table) -> Iterator[str]:
-    for name in INDEXED:
+    for name, which in INDEXED.items():
         if any(each.name == name for each in table.columns):
-            yield f"CREATE INDEX {table.name}_{name} ON {SCHEMA}.{table.name} ({name}, {table.time})"
+            yield f"CREATE INDEX {table.name}_{name} ON {SCHEMA}.{table.name} ({name}, {table.time}){which}"
     # a few pages, for what is asked of all guilds, and for the retention
     yield f"CREATE INDEX {table.name}_time ON {SCHEMA}.{table.name} USING brin ({table.time})"
 

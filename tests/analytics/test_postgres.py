@@ -41,6 +41,13 @@ ID = 2**62 + 1
 _OWN = "SELECT pid FROM pg_stat_activity WHERE application_name = 'argus_exporter' ORDER BY backend_start DESC"
 """The connections of ours."""
 
+_TIMES = (
+    "idle_in_transaction_session_timeout",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "tcp_keepalives_count",
+)
+
 _numbers = itertools.count()
 
 
@@ -277,6 +284,12 @@ async def test_a_write_that_is_cancelled_in_the_middle_leaves_nothing(url: str) 
         assert await stored(url, TABLE_OF["interactions"]) == []
         await sink.write(given)
     assert len(await stored(url, TABLE_OF["interactions"])) == 3000
+
+
+async def test_who_is_cut_off_holds_its_batch_for_a_minute(url: str) -> None:
+    async with opened(url) as sink:
+        kept = [await sink._connection.fetchval(f"SHOW {name}") for name in _TIMES]  # type: ignore[union-attr]
+    assert kept == ["1min", "30", "10", "3"]
 
 
 async def test_a_server_that_never_answers_is_waited_for_no_longer_than_one_wants() -> None:

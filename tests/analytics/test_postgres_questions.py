@@ -183,8 +183,15 @@ async def test_what_is_no_id_is_none_even_where_it_is_written_into_the_statement
 async def test_an_id_is_what_it_is(reader: Any) -> None:
     for number in (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63)):
         assert await reader.fetchval("SELECT argus.id($1)", str(number)) == number
-    plan = await reader.fetch(f"EXPLAIN SELECT FROM argus.messages WHERE guild_id = argus.id('{GUILD}')")
-    assert f"'{GUILD}'::bigint" in str(plan)
+
+
+@pytest.mark.parametrize("name", ["guild_id", "user_id"])
+async def test_an_id_is_found_by_its_index(reader: Any, name: str) -> None:
+    await reader.execute("SET enable_seqscan = off")
+    asked = f"EXPLAIN SELECT FROM argus.messages WHERE {name} = argus.id($1) AND at > now() - interval '9 days'"
+    plan = str(await reader.fetch(asked, "7"))
+    assert f"_{name}_at_idx" in plan
+    assert f"(({name} = '7'::bigint) AND (at >" in plan
 
 
 async def test_who_reads_can_read_all_and_write_nothing(server: Server, reader: Any) -> None:
