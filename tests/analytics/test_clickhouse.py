@@ -475,19 +475,19 @@ async def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_pat
     async with running(tmp_path / "data") as own:
         database = Database(own, "bots")
         sink = database.sink()
-        queue, books = queue_to(sink, database, rows=500)
+        queue, books = queue_to(sink, database, rows=400)
         queue.start()
-        for number in range(20_000):
+        for number in range(8_000):
             queue.put(command(number) if number % 2 else interaction(number))
-            if number == 10_000:
-                await until(lambda: books("written_total") > 2_000, 30)
+            if number == 4_000:
+                await until(lambda: books("written_total") > 1_000, 30)
                 own.kill()
                 await until(lambda: books("failures_total") > 0, 30)
                 own.start()
         await until(lambda: queue.rows == 0, 60)
         await queue.close()
-        assert (books("written_total"), books("lost_total")) == (20_000, 0)
-        assert (await database.counted(), await database.counted("interactions")) == ((10_000,) * 2, (10_000,) * 2)
+        assert (books("written_total"), books("lost_total")) == (8_000, 0)
+        assert (await database.counted(), await database.counted("interactions")) == ((4_000, 4_000), (4_000, 4_000))
 
 
 async def test_an_attempt_that_hangs_can_be_given_up_and_made_again(database: Database) -> None:
