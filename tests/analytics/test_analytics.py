@@ -266,6 +266,27 @@ async def test_reloading_many_times_leaves_nothing(memory: Memory) -> None:
         assert calls.count("close") == 100
 
 
+@pytest.mark.parametrize("scheme", DRIVERS)
+async def test_the_extension_is_reloaded_with_it(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(DRIVERS[scheme])
+    with nobody() as address:
+        monkeypatch.setenv("ARGUS_ANALYTICS_URL", f"{scheme}://me:s3cret@{address}/bots")
+        for name, setting in QUIET.items():
+            monkeypatch.setenv(f"ARGUS_{name.upper()}", str(setting))
+        async with Simulator() as sim:
+            bot = PlainBot()
+            furnish(bot)
+            async with logged_in(bot, sim):
+                await bot.load_extension("argus_exporter")
+                for _ in range(3):
+                    await bot.reload_extension("argus_exporter")
+                exporter: Any = bot.get_cog("ArgusExporter").exporter  # type: ignore[union-attr]
+                await sim.slash("hello", guild=1)
+                await until(lambda: exporter.sample() or values(exporter.instruments, QUEUED).get(("commands",)) == 1)
+                await bot.unload_extension("argus_exporter")
+                assert not [task for task in asyncio.all_tasks() if "argus_exporter" in task.get_name()]
+
+
 # ------------------------------------------------------------------------------------------------ trouble
 
 
