@@ -1,4 +1,4 @@
-"""Builds the dashboards in ``grafana/dashboards`` from what ``boards/`` declares.
+"""Builds the dashboards in ``grafana/dashboards`` and ``grafana/guild_dashboards`` from what ``boards/`` declares.
 
 Queries are written with two abbreviations, so that no board can forget a filter:
 

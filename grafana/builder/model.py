@@ -53,6 +53,11 @@ class Source:
 
 PROMETHEUS: Final = Source("prometheus", "datasource")
 GRAPHITE: Final = Source("graphite", "graphite")
+POSTGRES: Final = Source("grafana-postgresql-datasource", "postgres")
+CLICKHOUSE: Final = Source("grafana-clickhouse-datasource", "clickhouse")
+
+_TABLE: Final = 1
+"""How ClickHouse's plugin numbers a table; 0 is a time series."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Query:
         head: Json = {"refId": chr(ord("A") + number), "datasource": source.as_json()}
         if source is GRAPHITE:
             return head | {"target": self.text, "textEditor": True}
+        if source in {POSTGRES, CLICKHOUSE}:
+            return head | {"rawSql": self.text} | self._as_sql(source)
         instant = self.shape in {"now", "table"}
         return head | {
             "editorMode": "code",
@@ -80,6 +87,13 @@ class Query:
             "instant": instant,
             "range": not instant,
         }
+
+    def _as_sql(self, source: Source) -> Json:
+        over_time = self.shape == "range"
+        if source is POSTGRES:
+            return {"format": "time_series" if over_time else "table", "rawQuery": True, "editorMode": "code"}
+        kind = {"queryType": "timeseries" if over_time else "table", "format": 0 if over_time else _TABLE}
+        return {"editorType": "sql", "pluginVersion": "4.0.0", **kind}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +184,8 @@ class Board:
     :param noun: its file and the end of its uid.
     :param variables: as JSON, after that of the data source.
     :param annotations: as JSON.
+    :param folder: where it goes: boards that not everybody may see have a folder of their own.
+    :param lately: the time that it shows at first.
     """
 
     noun: str
@@ -179,6 +195,9 @@ class Board:
     rows: tuple[Row, ...]
     annotations: tuple[Json, ...] = ()
     source: Source = PROMETHEUS
+    folder: str = "dashboards"
+    lately: str = "6h"
+    refresh: str = "30s"
 
     def as_json(self) -> Json:
         """What Grafana loads."""
@@ -192,8 +211,8 @@ class Board:
             "version": 1,
             "editable": False,
             "graphTooltip": 1,
-            "refresh": "30s",
-            "time": {"from": "now-6h", "to": "now"},
+            "refresh": self.refresh,
+            "time": {"from": f"now-{self.lately}", "to": "now"},
             "timezone": "",
             "timepicker": {},
             "links": [_dropdown()],

@@ -10,7 +10,7 @@ from grafana.builder.looks import NO_STEPS, OPTIONS, Steps, given, states, thres
 from grafana.builder.model import UID, Json, Panel, Query
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Common(TypedDict, total=False):
@@ -153,6 +153,41 @@ def bars(
 ) -> Panel:
     """Horizontal bars, as they are now."""
     return _but(_panel("bargauge", title, says, [query], "now", steps, **common), given(unit=unit, min=0, max=most), {})
+
+
+def counts(title: str, *queries: Query, says: str, each: str = "", **common: Unpack[Common]) -> Panel:
+    """Stacked bars over time: how often things happened in each interval.
+
+    :param each: the label of the answer that names a series, where it has one.
+    """
+    panel = lines(title, "short", *queries, says=says, stacked=True, least=None, **common)
+    look = {**panel.defaults["custom"], "drawStyle": "bars", "fillOpacity": 80, "lineWidth": 0}
+    named = f"${{__field.labels.{each}}}" if each else None
+    return _but(panel, given(custom=look, displayName=named), {}, more={"interval": "1m"})
+
+
+def ranking(title: str, query: Query, *, says: str, across: bool = False, **common: Unpack[Common]) -> Panel:
+    """A bar for each row of a table: a name, and a number.
+
+    :param across: upright bars, side by side.
+    """
+    panel = bars(title, "short", query, says=says, **common)
+    reduce = {"calcs": ["lastNotNull"], "fields": "", "values": True, "limit": 50}
+    options = {"reduceOptions": reduce, "showUnfilled": False}
+    return _but(panel, {}, {**options, **({"orientation": "vertical"} if across else {})})
+
+
+def listing(title: str, query: Query, *, says: str, units: Mapping[str, str], **common: Unpack[Common]) -> Panel:
+    """The rows of a table as they come.
+
+    :param units: of the columns that are no plain texts or numbers.
+    """
+    return _but(
+        _panel("table", title, says, [query], "table", NO_STEPS, **(Common(width=24) | common)),
+        {"unit": "short", "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True}},
+        {},
+        overrides=tuple((name, "unit", unit) for name, unit in units.items()),
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,13 +11,19 @@ from typing import Any, Final
 from tests.grafana import graphite, promql
 
 ROOT: Final = Path(__file__).parents[2]
-FOLDER: Final = ROOT / "grafana" / "dashboards"
 Json = dict[str, Any]
 Rule = Callable[[Json], Iterator[str]]
 
-UNITS: Final = {"none", "short", "s", "percentunit", "bytes", "Bps", "reqps", "cps"}
+UNITS: Final = {
+    *("none", "short", "s", "percentunit", "bytes", "Bps", "reqps", "cps"),
+    *("dateTimeFromNow", "dateTimeAsIso"),
+}
 KINDS: Final = {"stat", "timeseries", "table", "bargauge", "heatmap", "state-timeline", "row"}
-GRAFANAS: Final = {"__rate_interval", "__range", "__url_time_range", "__all_variables", "__all"}
+MACROS: Final = {"__timeFilter", "__dateFilter", "__timeFrom", "__timeTo", "__timeGroup", "__timeInterval"}
+GRAFANAS: Final = {
+    *("__rate_interval", "__range", "__interval", "__url_time_range", "__all_variables", "__all", "__field"),
+    *MACROS,
+}
 FILTERS: Final = ("job", "bot", "cluster", "instance")
 WINDOWS: Final = {"$__rate_interval", "$__range", "2m", "5m", "10m", "30m", "1h", "6h", "1d"}
 """A window is the board's own, or one that means something: a ban's 10 minutes, the burn rates', a day's absence."""
@@ -33,7 +39,8 @@ _LABEL_VALUES: Final = re.compile(r"label_values\((.+), (\w+)\)")
 
 def committed() -> dict[str, Json]:
     """Every dashboard, by its noun."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+    files = sorted((ROOT / "grafana").glob("*dashboards/*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
 
 
 def panels(board: Json) -> list[Json]:
@@ -44,6 +51,11 @@ def panels(board: Json) -> list[Json]:
 
 def targets(board: Json) -> list[Json]:
     return [target for panel in panels(board) for target in panel["targets"] if "expr" in target]
+
+
+def statements(board: Json) -> list[str]:
+    """Every SQL of a board, of its panels."""
+    return [target["rawSql"] for panel in panels(board) for target in panel["targets"] if "rawSql" in target]
 
 
 def queries(board: Json) -> list[str]:
@@ -89,6 +101,16 @@ def every_query_heeds_the_filters(board: Json) -> Iterator[str]:
             heeded = {matcher.name for matcher in found.matchers.matchers}
             if ours and not heeded.issuperset(FILTERS):
                 yield f"{found.name} without {set(FILTERS) - heeded}: {target['expr']}"
+
+
+def every_statement_heeds_the_filters(board: Json) -> Iterator[str]:
+    for statement in statements(board):
+        used = set(_VARIABLE.findall(statement))
+        asked = {name or macro for name, macro in used}
+        if not {"bot", "cluster"} <= asked or not asked & {"__timeFilter", "__dateFilter", "__timeFrom"}:
+            yield f"without bot, cluster or time: {statement}"
+        if "guild_id" in asked and "'${guild_id:percentencode}'" not in statement:
+            yield f"a text that was typed could end: {statement}"
 
 
 def every_graphite_target_is_right(board: Json) -> Iterator[str]:
@@ -213,6 +235,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_query_is_right,
     every_list_is_of_a_known_label,
     every_query_heeds_the_filters,
+    every_statement_heeds_the_filters,
     every_graphite_target_is_right,
     every_window_is_one_that_is_meant,
     every_legend_names_labels_of_its_answer,

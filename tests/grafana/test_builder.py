@@ -22,19 +22,23 @@ def test_what_is_committed_is_what_would_be_built() -> None:
 
 def test_an_old_board_fails_the_check_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     builder.write(tmp_path)
-    (tmp_path / "shards.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "gone.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "rest.json").unlink()
+    (tmp_path / "dashboards" / "shards.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "guild_dashboards" / "gone.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "dashboards" / "rest.json").unlink()
     assert builder.main(["--check"], tmp_path) == 1
-    assert capsys.readouterr().err == "old: gone.json, rest.json, shards.json; run: make dashboards\n"
-    assert (tmp_path / "shards.json").read_text(encoding="utf-8") == "{}"
+    named = "dashboards/rest.json, dashboards/shards.json, guild_dashboards/gone.json"
+    assert capsys.readouterr().err == f"old: {named}; run: make dashboards\n"
+    assert (tmp_path / "dashboards" / "shards.json").read_text(encoding="utf-8") == "{}"
 
 
 def test_building_writes_every_board_and_takes_away_those_that_are_gone(tmp_path: Path) -> None:
-    (tmp_path / "gone.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    folder = tmp_path / "dashboards"
+    folder.mkdir()
+    (folder / "gone.json").write_text("{}", encoding="utf-8")
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
     assert builder.main([], tmp_path) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {f"{board.noun}.json" for board in BOARDS} | {"notes.txt"}
+    written = {f"{path.parent.name}/{path.name}" for path in tmp_path.glob("*/*")}
+    assert written == {f"{board.folder}/{board.noun}.json" for board in BOARDS} | {"dashboards/notes.txt"}
     assert builder.main(["--check"], tmp_path) == 0
 
 

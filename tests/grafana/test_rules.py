@@ -32,6 +32,13 @@ def asks_graphite(target: str) -> Callable[[Json], None]:
     return change
 
 
+def asks_sql(statement: str) -> Callable[[Json], None]:
+    def change(board: Json) -> None:
+        panels(board)[0]["targets"][0]["rawSql"] = statement
+
+    return change
+
+
 def panel(path: str, value: Any) -> Callable[[Json], None]:
     """Set something in a board's second panel."""
 
@@ -132,6 +139,12 @@ BREAKS: tuple[tuple[Rule, Callable[[Json], None]], ...] = (
     (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("guilds", "guilds.p95"))),
     (boards.every_graphite_target_is_right, asks_graphite(GUILDS.replace("bot=", "colour="))),
     (boards.every_graphite_target_is_right, asks_graphite(f"aliasByTags({GUILDS}, 'shard')")),
+    (boards.every_statement_heeds_the_filters, asks_sql("SELECT 1 WHERE $__timeFilter(at) AND bot = '$bot'")),
+    (boards.every_statement_heeds_the_filters, asks_sql("SELECT '$bot', '$cluster' WHERE $__interval")),
+    (
+        boards.every_statement_heeds_the_filters,
+        asks_sql("SELECT ${guild_id:sqlstring} WHERE $__timeFilter(at) AND bot = '$bot' AND cluster = '$cluster'"),
+    ),
     (boards.every_window_is_one_that_is_meant, asks("rate(discord_interactions_total[7m])")),
     (boards.every_window_is_one_that_is_meant, asks("discord_guilds offset 3h")),
     (boards.every_legend_names_labels_of_its_answer, asks("sum by (bot) (discord_guilds)", legendFormat="{{cluster}}")),
