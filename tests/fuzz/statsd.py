@@ -180,7 +180,10 @@ def read_calls(source: Source) -> Calls:
     def tags() -> Any:
         if source.flag():
             return source.mostly((None,), ("none", dict.fromkeys(range(20)), {str(each): "a" for each in range(20)}))
-        return dict(source.many(lambda: (f"k{source.text((*WORDS, 'id', 'user_id'), 2)}", any_value(source)), 3))
+        return dict(source.many(lambda: (key(), any_value(source)), 3))
+
+    def key() -> str:
+        return source.choice(("k", "")) + source.text((*WORDS, "id", "user_id", "le", "__"), 2)
 
     def call() -> Call:
         number = any_value(source) if source.seldom() else source.mostly(NUMBERS, ODD_NUMBERS)
