@@ -8,6 +8,7 @@ import gc
 import socket
 import subprocess
 import sys
+import threading
 import typing
 from typing import Any
 
@@ -298,6 +299,25 @@ def hanging() -> typing.Iterator[str]:
 
 
 @contextlib.contextmanager
+def rude() -> typing.Iterator[str]:
+    """A server of something else, which hangs up."""
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), server.accept()[0] as connection:
+                connection.sendall(b"no\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.02)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def nobody() -> typing.Iterator[str]:
     """A port on which nobody listens."""
     with socket.socket() as probe:
@@ -311,7 +331,7 @@ def nowhere() -> typing.Iterator[str]:
     yield "database.invalid:5432"
 
 
-@pytest.mark.parametrize("place", [hanging, nobody, nowhere])
+@pytest.mark.parametrize("place", [hanging, rude, nobody, nowhere])
 @pytest.mark.parametrize("scheme", DRIVERS)
 async def test_a_database_that_is_not_there_changes_nothing_for_the_bot(
     scheme: str,
