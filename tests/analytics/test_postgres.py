@@ -329,6 +329,7 @@ async def test_what_is_not_of_its_kind_is_refused_without_saying_what_else_was_i
             await sink.write(batch(interaction(outcome="private"), wrong, user(NOW, "private")))
         assert "private" not in str(refused.value)
         assert "\n" not in str(refused.value)
+        assert refused.value.__suppress_context__
         await sink.write(batch(interaction()))
     assert len(await stored(url, TABLE_OF["interactions"])) == 1
 
@@ -457,6 +458,8 @@ async def test_the_schema_is_made_once_however_many_start(url: str) -> None:
     assert await ask(url, _SHAPE) == shape
     assert await ask(url, "SELECT version FROM argus.migrations") == [(len(postgres_schema.MIGRATIONS),)]
     assert {name for name, kind, _, _ in shape if kind == "v"} == {f"{table.name}_text" for table in TABLES}
+    ranged = await ask(url, "SELECT indexname FROM pg_indexes WHERE schemaname = 'argus' AND indexdef ~ 'USING brin'")
+    assert {(f"{table.name}_time",) for table in TABLES if table.dated} <= {*ranged}
 
 
 async def test_it_says_of_itself_what_is_in_it(url: str) -> None:
@@ -739,6 +742,22 @@ async def test_what_cannot_be_removed_keeps_no_batch_up(
         assert await reader.fetchval("SELECT count(*) FROM argus.interactions") == 0
         assert await sink._connection.fetchval("SHOW statement_timeout") == "0"  # type: ignore[union-attr]
     await reader.close()
+
+
+async def test_what_another_process_is_removing_is_left_to_it(
+    url: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = [interaction(clock.began - 9 * DAY, id=number) for number in range(3)]
+    another = await asyncpg.connect(url)
+    async with opened(url, retention_days=10) as sink:
+        await sink.write(batch(*old))
+        clock.seconds += 2 * 86_400
+        async with another.transaction():
+            await another.execute("DELETE FROM argus.interactions WHERE id = 1")
+            await sink.write(batch(user(NOW, "name")))
+            assert [each.id for each in await stored(url, TABLE_OF["interactions"])] == [1]  # type: ignore[attr-defined]
+    await another.close()
+    assert not caplog.records
 
 
 # ------------------------------------------------------------------------------------------------- erasure
