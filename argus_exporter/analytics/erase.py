@@ -34,13 +34,11 @@ class Erasure:
         if url is None:
             msg = f"{variable_of('analytics_url')} is not set: there is no database"
             raise SettingError(msg)
-        users = users_of(settings)
-        if user_id is not None and not users.kept:
-            msg = f"{variable_of('analytics_users')} is off: no ids of users are kept; if they were, say how"
-            raise SettingError(msg)
+        if user_id is not None:
+            user_id = _stored(user_id, settings)
         self.url: Final = url
         self._guild_id: Final = guild_id
-        self._user_id: Final = user_id and users.let_through(user_id)
+        self._user_id: Final = user_id
         self._sink: Final = sink_of(settings, url)
 
     async def run(self, progress: Callable[[float], None]) -> list[Erased]:
@@ -62,3 +60,11 @@ class Erasure:
             return await self._sink.erase(guild_id=self._guild_id, user_id=self._user_id)
         finally:
             await self._sink.close()
+
+
+def _stored(user_id: int, settings: Settings) -> int:
+    users = users_of(settings)
+    if not users.kept:
+        msg = f"{variable_of('analytics_users')} is off: no ids of users are kept; if they were, say how"
+        raise SettingError(msg)
+    return users.let_through(user_id)

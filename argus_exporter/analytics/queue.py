@@ -180,7 +180,10 @@ class Queue:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="argus_exporter:analytics")
 
     async def close(self) -> None:
-        """Write what waits, within 5 s, and leave the database. What was not written is lost, and said in the log."""
+        """Write what waits, within 5 s, and leave the database. What was not written is lost, and said in the log.
+
+        A batch whose answer did not come in time counts as lost, and may be there all the same.
+        """
         task, self._task = self._task, None
         if task is None:
             return

@@ -76,6 +76,12 @@ def test_what_was_erased_is_told_as_json(database: Erasing, capsys: pytest.Captu
     }
 
 
+def test_for_a_guild_no_key_is_needed(database: Erasing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_ANALYTICS_USERS", "hash")
+    assert main(["erase", "--guild", "5", "--yes"]) == 0
+    assert database.erased == [(5, None)]
+
+
 @pytest.mark.parametrize("users", ["hash", "plain"])
 def test_a_user_is_erased_as_the_ids_are_kept(
     users: str, database: Erasing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
