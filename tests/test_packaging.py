@@ -20,8 +20,14 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 CORE = {"discord-py", "prometheus-client", "aiohttp", "psutil", "statsd"}
-EXTRAS = {"otel": {"opentelemetry-api"}, "sentry": {"sentry-sdk"}}
+EXTRAS = {
+    "clickhouse": {"clickhouse-connect"},
+    "otel": {"opentelemetry-api"},
+    "postgres": {"asyncpg"},
+    "sentry": {"sentry-sdk"},
+}
 MODULES_OF = {
+    "clickhouse_connect": "clickhouse-connect",
     "discord": "discord-py",
     "opentelemetry": "opentelemetry-api",
     "prometheus_client": "prometheus-client",
