@@ -55,8 +55,9 @@ _ONCE: Final = {
 _AT_ONCE: Final = {"async_insert": 0}
 _COLLECTED: Final = {"async_insert": 1, "wait_for_async_insert": 1, "async_insert_deduplicate": 1}
 
-_ASYNC_SINCE: Final = (26, 1)
-"""The version that knows an asynchronous insert again, for the roll-ups too (ClickHouse's pull request 89140)."""
+_OLDEST: Final = {False: (24, 8), True: (26, 1)}
+"""The versions from which on ClickHouse knows a batch again, for the roll-ups too, by ``async_insert``: its meaning of
+``deduplicate_blocks_in_dependent_materialized_views`` is of 24.7, and of its pull request 89140."""
 
 _REFUSED: Final = frozenset(
     {
@@ -218,7 +219,7 @@ class ClickHouse(Sink):
         """
         client = await self._connect()
         if not await self._exists(client):
-            await client.command(f"CREATE DATABASE IF NOT EXISTS {_quoted(self._database)}", use_database=False)
+            await client.command(f"CREATE DATABASE IF NOT EXISTS `{self._database}`", use_database=False)
         client.database = self._database
         there = await self._tables(client)
         version = await self._version(client, there)
@@ -245,9 +246,10 @@ class ClickHouse(Sink):
         library: Any = clickhouse_connect
         client: _Client = await library.get_async_client(**self._options)
         self._client = client
-        release = tuple(map(int, re.findall(r"\d+", client.server_version)[:2]))
-        if self._place.async_insert and release < _ASYNC_SINCE:
-            msg = f"ClickHouse {client.server_version} would count asynchronous inserts twice: that takes 26.1"
+        oldest = _OLDEST[self._place.async_insert]
+        if tuple(map(int, client.server_version.split(".")[:2])) < oldest:
+            needed = ".".join(map(str, oldest))
+            msg = f"ClickHouse {client.server_version} would count a batch that comes again: {needed} is needed"
             raise SchemaError(msg)
         return client
 
@@ -367,17 +369,10 @@ def _options(url: str) -> dict[str, Any]:
         "interface": "https" if secure else "http",
         "username": unquote(parts.username or "default"),
         "password": unquote(parts.password or ""),
-        "compress": False,
         "send_receive_timeout": _PATIENCE,
-        "connector_limit": 2,
         "settings": {name: value for name, value in given.items() if name not in _CLIENT_OPTIONS},
         **{name: value for name, value in given.items() if name in _CLIENT_OPTIONS},
     }
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
-    return f"`{escaped}`"
 
 
 async def _stream(blocks: Sequence[bytes]) -> AsyncIterator[bytes]:

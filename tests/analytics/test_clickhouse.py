@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from argus_exporter.analytics import clickhouse_schema as schema
-from argus_exporter.analytics.clickhouse import ClickHouse, SchemaError, _stream
+from argus_exporter.analytics.clickhouse import ClickHouse, SchemaError, _options, _stream
 from argus_exporter.analytics.events import (
     TABLE_OF,
     TABLES,
@@ -74,7 +74,7 @@ class Database:
     async def made(self) -> dict[str, str]:
         """The statement that would make each thing in it, with its own name left out."""
         found = await self.rows("SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()")
-        return {name: made.replace(f"{self.name}.", "") for name, made in found}
+        return {name: made.replace(f"`{self.name}`.", "") for name, made in found}
 
     async def counted(self, name: str = "commands") -> tuple[int, int]:
         """How many commands there are, and how many there are in the roll-up."""
@@ -92,8 +92,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture
 async def database(shared: Engine, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     await shared.ready()
-    yield (found := Database(shared, f"test_{abs(hash(request.node.nodeid))}"))
-    await shared.do(f"DROP DATABASE IF EXISTS {found.name}")
+    yield (found := Database(shared, f"test-{abs(hash(request.node.nodeid))}"))
+    await shared.do(f"DROP DATABASE IF EXISTS `{found.name}`")
 
 
 @pytest.fixture
@@ -147,13 +147,13 @@ async def test_the_schema_is_made_once_and_nothing_is_changed_by_who_comes_later
 
 async def test_the_script_to_be_executed_by_hand_makes_the_same(database: Database, sink: ClickHouse) -> None:
     other = Database(database.engine, f"{database.name}_by_hand")
-    await database.engine.do(f"CREATE DATABASE {other.name}")
+    await database.engine.do(f"CREATE DATABASE `{other.name}`")
     for statement in schema.script(90).splitlines():
         await other.do(statement.rstrip(";"))
     await sink.open()
     assert await other.made() == await database.made()
     assert await other.rows("SELECT version FROM argus_schema") == [(len(schema.MIGRATIONS),)]
-    await database.engine.do(f"DROP DATABASE {other.name}")
+    await database.engine.do(f"DROP DATABASE `{other.name}`")
 
 
 async def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(database: Database, sink: ClickHouse) -> None:
@@ -197,7 +197,7 @@ async def test_what_somebody_has_dropped_is_made_again(database: Database, sink:
 async def test_a_look_changes_nothing(database: Database, sink: ClickHouse) -> None:
     ((version,),) = await database.engine.rows("SELECT version()")
     assert await sink.check() == f"ClickHouse {version}, no database {database.name} yet"
-    await database.engine.do(f"CREATE DATABASE {database.name}")
+    await database.engine.do(f"CREATE DATABASE `{database.name}`")
     assert await sink.check() == f"ClickHouse {version}, schema 0 of 3"
     assert await database.made() == {}
     await sink.open()
@@ -515,17 +515,20 @@ async def test_an_attempt_that_hangs_can_be_given_up_and_made_again(database: Da
         await asyncio.gather(writing, return_exceptions=True)
 
 
-async def test_an_old_server_is_not_asked_to_collect_what_it_would_count_twice(database: Database) -> None:
+@pytest.mark.parametrize(("version", "collected", "needed"), [("24.7", False, "24.8"), ("25.9", True, "26.1")])
+async def test_a_server_that_would_not_know_a_batch_again_gets_none(
+    database: Database, version: str, collected: bool, needed: str
+) -> None:
+    ((present,),) = await database.engine.rows("SELECT version()")
     async with before(database.engine.port) as network:
-        version = (await database.engine.rows("SELECT version()"))[0][0].encode()
-        network.changes = {version: b"25.12.1"[: len(version)].ljust(len(version), b"0")}
-        sink = database.sink(port=network.port, async_insert=True)
-        with pytest.raises(SchemaError, match=r"takes 26\.1"):
+        network.changes = {present[: len(version)].encode(): version.encode()}
+        sink = database.sink(port=network.port, async_insert=collected)
+        with pytest.raises(SchemaError, match=rf"^ClickHouse {version}\S+ .* {needed} is needed$"):
             await sink.open()
         await sink.close()
-        plain = database.sink(port=network.port)
-        await plain.open()
-        await plain.close()
+        network.changes = {present[: len(version)].encode(): needed.encode()}
+        await sink.open()
+        await sink.close()
 
 
 # ------------------------------------------------------------------------------------------------- connecting
@@ -554,6 +557,12 @@ async def test_secrets_are_in_no_error_and_in_no_log(database: Database, caplog:
         assert "wr0ng" not in "".join(traceback.format_exception(caught.value))
     assert "wr0ng" not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_ports_and_names_that_a_url_does_not_say_are_the_usual() -> None:
+    plain, secure = _options("clickhouse://host/x"), _options("clickhouses://host/x?verify=false")
+    assert (plain["port"], plain["interface"], plain["username"], plain["password"]) == (8123, "http", "default", "")
+    assert (secure["port"], secure["interface"], secure["verify"], secure["settings"]) == (8443, "https", "false", {})
 
 
 async def test_a_url_says_how_to_connect_and_what_the_server_is_to_be_set_to(
