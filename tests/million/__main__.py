@@ -20,7 +20,7 @@ from tests.million.crowd import Crowd, Metrics, all_wrong, crowd, kept, told
 from tests.million.stores import STORES, running
 
 _MB: Final = 1 << 20
-_SHARES: Final = 20
+_SHARES: Final = 50
 
 
 def main() -> int:

@@ -67,6 +67,8 @@ _PREFIX: Final = {
 }
 _RECENT: Final = 2_000
 """Messages that can be edited and deleted."""
+_CACHED: Final = 50
+"""Messages that discord.py keeps: it searches them one by one for each that is edited or deleted."""
 _LONG_AGO: Final = 40 * 86_400_000
 """Milliseconds."""
 
@@ -104,7 +106,7 @@ class Bot(soak.Bot):
     """A bot with prefix commands too."""
 
     def __init__(self) -> None:
-        super().__init__(COMMANDS)
+        super().__init__(COMMANDS, max_messages=_CACHED)
         for name in ("ok", "crash"):
             self.add_command(commands.Command(_callback(name), name=name))
 
@@ -316,7 +318,7 @@ class Crowd:
 
     def _bulk(self) -> None:
         spot = self._any().spot
-        there = [message for message in self._recent if message.spot.channel == spot.channel]
+        there = [message for message in self._recent if message.spot is spot]
         some = self._rng.sample(there, min(len(there), self._rng.randint(2, 20)))
         for message in some:
             message.deleted = True

@@ -105,8 +105,8 @@ class Bot(ShardedBot):
 
     line: Line
 
-    def __init__(self, commands: int = COMMANDS) -> None:
-        super().__init__(shard_count=SHARDS)
+    def __init__(self, commands: int = COMMANDS, **options: Any) -> None:
+        super().__init__(shard_count=SHARDS, **options)
         self.hanging: list[asyncio.Task[Any]] = []
         self.before_connecting: Callable[[], typing.Awaitable[object]] | None = None
         self.paths = list(_add_groups(self.tree, commands))
