@@ -1,1 +1,1 @@
-"""Very many interactions, and what is left of them."""
+"""A long life, very many interactions, and what is left of them."""

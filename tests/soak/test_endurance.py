@@ -14,7 +14,7 @@ from tests.soak.bot import sizes
 from tests.soak.endurance import IN_FLIGHT, Plan, Receiver, Run, Trend, fallen, left_over
 from tests.soak.people import GATEWAY, LEFT_OUT, MIX, REST, UNDONE, usual
 
-SHORT = Plan(seconds=90.0, rate=1500.0, growth=30.0, mark=3.0, flush=2.0, pause=(0.5, 4.0))
+SHORT = Plan(seconds=90.0, rate=1200.0, growth=30.0, mark=3.0, flush=2.0, pause=(0.5, 4.0))
 """A slow machine takes what it can; what it has not taken, nobody has booked."""
 
 
