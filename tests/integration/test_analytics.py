@@ -14,7 +14,7 @@ import pytest
 
 from tests.analytics.engine import engine
 from tests.analytics.server import postgresql
-from tests.analytics.test_analytics import QUEUED, WRITTEN, furnish
+from tests.analytics.test_start import QUEUED, WRITTEN, furnish
 from tests.clients import counter_total, until, value
 from tests.faults.bots import bot_with_us
 
