@@ -139,8 +139,8 @@ class Simulator:
     def dispatched(self) -> Counter[tuple[int, str]]:
         """What was written to the websockets: how often, by (shard id, event).
 
-        After a RESUME, what the client says it did not get is taken out again before it is replayed, so that these
-        are the counts of a client that has kept up.
+        At a RESUME, granted or refused, what the client says it did not get is taken out again, so that these are the
+        counts of a client that has kept up.
         """
         return +self.gateway.written
 

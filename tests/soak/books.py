@@ -37,7 +37,7 @@ if typing.TYPE_CHECKING:
     from examples.discord_simulator.sessions import Session
 
 NEAR: Final = 1.5
-_SETTLED: Final = 120.0
+_SETTLED: Final = 600.0
 """Seconds after which a use is over, whatever happened."""
 _CALLBACK: Final = "/callback"
 _UNKNOWN: Final = 404
@@ -141,10 +141,8 @@ class Books:
     def settle(self, older: float = _SETTLED) -> None:
         """Book what is over."""
         now = time.monotonic()
-        for key, entry in list(self.entries.items()):
-            if now - entry.at < older:
-                break
-            del self.entries[key]
+        while (oldest := next(iter(self.entries), None)) is not None and now - self.entries[oldest].at >= older:
+            entry = self.entries.pop(oldest)
             if entry.received:
                 self.uses[entry.ended()] += 1
                 self.near[entry.use.how] += entry.near

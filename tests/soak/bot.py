@@ -36,7 +36,7 @@ CHORES: Final = tuple(
 """What the bot asks of Discord by itself; a member's chunk may be lost with a session, and is not asked for."""
 PAUSE: Final = 0.05
 """Seconds between two of them."""
-PATIENCE: Final = 60.0
+PATIENCE: Final = 300.0
 """Seconds that a modal waits."""
 _LONG_AGO: Final = 61.0
 """Seconds after which nothing is known of an interaction any more."""

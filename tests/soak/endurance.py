@@ -374,7 +374,7 @@ class Run:
     async def _acknowledged(self) -> None:
         """Ask each shard for a heartbeat, until it says that it has read all that there is."""
         ask_for_heartbeats(self.sim)
-        await until(lambda: not is_behind(self.sim, 0), 60)
+        await until(lambda: not is_behind(self.sim, 0), 180)
 
     def trends(self) -> list[Trend]:
         """How all that was measured went."""
