@@ -62,6 +62,9 @@ fuzz: $(READY) ## try a million hostile inputs at each place that takes them, or
 	@$(INSTALL) --only-binary :all: --group fuzz 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+million: $(READY) ## let a million events happen to a bot, and see that PostgreSQL and ClickHouse have what the books say
+	@$(BIN)/python -m tests.million $(ARGS)
+
 mutants: $(READY) ## break every alert and recording rule in every way, and see that a case notices (needs promtool)
 	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
 

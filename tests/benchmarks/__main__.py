@@ -26,9 +26,13 @@ NAMES: Final = {
     "scrape": "a scrape over HTTP, beside the peers",
     "import": "importing and installing it, over discord.py's own",
     "analytics": "what recording guild by guild costs on the event loop",
+    "stores": "writing what is recorded into PostgreSQL and into ClickHouse's engine",
     "statsd": "an increment that goes out over StatsD, beside other clients",
     "sizing": "series of a process, and what a real Prometheus keeps of them on disk",
 }
+
+_OF_THE_TESTS: Final = frozenset({"stores"})
+"""Those that need no peer, but what the tests have."""
 
 
 def main() -> int:
@@ -59,7 +63,8 @@ def _spawn(name: str, *, quick: bool) -> list[report.Bar] | None:
     print(f"\n==== {name}: {NAMES[name]}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         bars = Path(directory) / "bars.json"
-        command = [str(peers.interpreter()), "-m", "tests.benchmarks", name, "--bars", str(bars)]
+        python = sys.executable if name in _OF_THE_TESTS else str(peers.interpreter())
+        command = [python, "-m", "tests.benchmarks", name, "--bars", str(bars)]
         done = subprocess.run(
             [*command, *(["--quick"] if quick else [])], cwd=peers.ROOT, env=_environment(), check=False
         )
