@@ -7,6 +7,7 @@ import re
 import typing
 from typing import Final
 
+from argus_exporter import catalogue
 from argus_exporter.analytics.events import OWNER, TABLES, Column, Kind, Role, Table
 
 if typing.TYPE_CHECKING:
@@ -98,8 +99,12 @@ def _comments(table: Table) -> Iterator[str]:
 
 
 def _plain(docstring: str) -> str:
-    """A docstring in one line, without its markup."""
-    return re.sub(r":\w+:`(?:\w+\.)*(\w+)`|``(.*?)``", r"\1\2", " ".join(docstring.split()))
+    """A docstring in one line, without its markup; in place of the catalogue's names what they stand for."""
+    return re.sub(r":data:`[\w.]+?(\w+)`|``(.*?)``", _named, " ".join(docstring.split()))
+
+
+def _named(found: re.Match[str]) -> str:
+    return found[2] or ", ".join(getattr(catalogue, found[1]))
 
 
 def _literal(text: str) -> str:

@@ -11,11 +11,13 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from argus_exporter import catalogue
 from argus_exporter.analytics import postgres, postgres_schema
 from argus_exporter.analytics.events import (
     TABLE_OF,
@@ -35,17 +37,20 @@ pytestmark = pytest.mark.integration
 
 NOW = time.time_ns() // 1_000_000
 DAY = 86_400_000
+FIRST = Path(__file__).parents[1] / "golden" / "postgres_schema_1.sql"
+"""The schema as it was at first: what is there where the exporter has been for long."""
 ID = 2**62 + 1
 """No floating-point number is this."""
 
 _OWN = "SELECT pid FROM pg_stat_activity WHERE application_name = 'argus_exporter' ORDER BY backend_start DESC"
 """The connections of ours."""
 
-_TIMES = (
+_SETTINGS = (
     "idle_in_transaction_session_timeout",
     "tcp_keepalives_idle",
     "tcp_keepalives_interval",
     "tcp_keepalives_count",
+    "synchronous_commit",
 )
 
 _numbers = itertools.count()
@@ -286,10 +291,10 @@ async def test_a_write_that_is_cancelled_in_the_middle_leaves_nothing(url: str) 
     assert len(await stored(url, TABLE_OF["interactions"])) == 3000
 
 
-async def test_who_is_cut_off_holds_its_batch_for_a_minute(url: str) -> None:
-    async with opened(url) as sink:
-        kept = [await sink._connection.fetchval(f"SHOW {name}") for name in _TIMES]  # type: ignore[union-attr]
-    assert kept == ["1min", "30", "10", "3"]
+async def test_who_is_cut_off_holds_its_batch_for_a_minute_and_the_url_says_the_rest(url: str) -> None:
+    async with opened(f"{url}?synchronous_commit=off") as sink:
+        kept = [await sink._connection.fetchval(f"SHOW {name}") for name in _SETTINGS]  # type: ignore[union-attr]
+    assert kept == ["1min", "30", "10", "3", "off"]
 
 
 async def test_a_server_that_never_answers_is_waited_for_no_longer_than_one_wants() -> None:
@@ -465,9 +470,15 @@ async def test_the_schema_is_made_once_however_many_start(url: str) -> None:
 async def test_it_says_of_itself_what_is_in_it(url: str) -> None:
     async with opened(url):
         pass
-    about = "SELECT obj_description('argus.commands'::regclass), col_description('argus.commands'::regclass, 4)"
+    about = (
+        "SELECT obj_description(t), col_description(t, 4), col_description(t, 6) FROM to_regclass('argus.commands') t"
+    )
     assert await ask(url, about) == [
-        ("A command that has ended, however it did.", "when that was created, by Discord's clock.")
+        (
+            "A command that has ended, however it did.",
+            "when that was created, by Discord's clock.",
+            f"one of {', '.join(catalogue.COMMAND_TYPES)}.",
+        )
     ]
     marked_up = (
         "SELECT relname FROM pg_description JOIN pg_class ON pg_class.oid = objoid "
@@ -488,6 +499,18 @@ async def test_an_older_schema_is_brought_up_to_date_with_what_is_in_it(url: str
     assert await ask(url, "SELECT name, age FROM argus.users ORDER BY id DESC") == [("old", 3), ("new", 0)]
     assert len(await stored(url, TABLE_OF["interactions"])) == 1
     assert await ask(url, "SELECT max(version) FROM argus.migrations") == [(len(newer),)]
+
+
+async def test_the_first_schema_becomes_todays_by_migrations_alone(server: Server, url: str) -> None:
+    server.psql("CREATE SCHEMA argus;" + postgres_schema.BOOKS + ";" + FIRST.read_text(encoding="utf-8"))
+    server.psql("INSERT INTO argus.migrations (version) VALUES (1)")
+    async with opened(url) as sink:
+        await sink.write(batch(*(row(table) for table in TABLES)))
+    upgraded = await ask(url, _SHAPE)
+    server.psql("DROP SCHEMA argus CASCADE")
+    async with opened(url):
+        pass
+    assert upgraded == await ask(url, _SHAPE), "events.py has changed: add a migration to postgres_schema.py"
 
 
 async def test_a_process_that_is_older_than_its_schema_says_so(url: str) -> None:

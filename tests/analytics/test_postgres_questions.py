@@ -64,12 +64,12 @@ def said(number: int, user: int, channel: int, minute: int, guild: int = GUILD, 
 
 
 def ran(number: int, command: str, seconds: float, error: str = "") -> CommandRow:
-    outcome = "error" if error else "success"
+    outcome = {"": "ok", "CommandOnCooldown": "rejected"}.get(error, "bot_error")
     return CommandRow(number, AT, command, "slash", 0, GUILD, TALK, ANN, seconds, outcome, error)
 
 
 def used(number: int, guild: int, user: int) -> InteractionRow:
-    return InteractionRow(number, AT, "application_command", 0, guild, TALK, user, None, None, None, "success", False)
+    return InteractionRow(number, AT, "slash", 0, guild, TALK, user, None, None, None, "ok", False)
 
 
 ROWS: tuple[Row, ...] = (
@@ -89,6 +89,7 @@ ROWS: tuple[Row, ...] = (
     said(7, ANN, TALK, -60 * 24 * 20),
     *(ran(number, "play", seconds) for number, seconds in enumerate((0.1, 0.2, 0.3))),
     ran(4, "stop", 1.0, "ValueError"),
+    ran(5, "stop", 1.0, "CommandOnCooldown"),
     used(1, GUILD, ANN),
     used(2, GUILD, BEN),
     used(3, OTHER, 0),
@@ -121,7 +122,7 @@ ANSWERS: dict[str, tuple[tuple[object, ...], list[tuple[object, ...]]]] = {
     "Who joins": ((GUILD, 10), [(NOON.date(), 2, 1, 2)]),
     "Which commands": (
         (GUILD, 10),
-        [("play", "slash", 3, 0, pytest.approx(0.2), 0.2, pytest.approx(0.29)), ("stop", "slash", 1, 1, 1.0, 1.0, 1.0)],
+        [("play", "slash", 3, pytest.approx(0.2), 0, 0.2, pytest.approx(0.29)), ("stop", "slash", 2, 1.0, 1, 1.0, 1.0)],
     ),
     "Which guilds": ((10, 5), [(str(GUILD), "home", 2, 2), (str(OTHER), None, 1, 0)]),
 }
