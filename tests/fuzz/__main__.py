@@ -54,19 +54,20 @@ def _tell(target: Target[Any], result: Result) -> None:
         say(result.trace.rstrip())
         say(f"{target.name}: {target.input_of(result.found)!r}")
         say(f"again: python -m tests.fuzz {target.name} --replay {result.found.hex() or '00'}")
+    say(_row(result))
 
 
 def report(results: Sequence[Result]) -> str:
     """A table."""
-    lines = [f"{'target':10} {'seed':>10} {'inputs':>10} {'s':>7} {'inputs/s':>9} {'edges':>7}  found"]
-    for each in results:
-        rate = each.count / each.seconds if each.seconds else 0.0
-        edges = "-" if each.edges is None else f"{each.edges:,}"
-        found = "nothing" if each.found is None else "an input"
-        lines.append(
-            f"{each.name:10} {each.seed:>10} {each.count:>10,} {each.seconds:>7.0f} {rate:>9,.0f} {edges:>7}  {found}"
-        )
-    return "\n".join(lines)
+    head = f"{'target':10} {'seed':>10} {'inputs':>10} {'s':>7} {'inputs/s':>9} {'edges':>7}  found"
+    return "\n".join(["", head, *map(_row, results)])
+
+
+def _row(result: Result) -> str:
+    rate = result.count / result.seconds if result.seconds else 0.0
+    edges = "-" if result.edges is None else f"{result.edges:,}"
+    numbers = f"{result.seed:>10} {result.count:>10,} {result.seconds:>7.0f} {rate:>9,.0f} {edges:>7}"
+    return f"{result.name:10} {numbers}  {'nothing' if result.found is None else 'an input'}"
 
 
 def say(line: str) -> None:
