@@ -10,11 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test integration lint format bench soak fuzz mutants scale rehearse matrix constraints reference dashboards preview build clean
+.PHONY: help setup engine demo test integration lint format bench soak million fuzz mutants scale rehearse matrix constraints reference dashboards preview build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, fuzz, mutants, scale, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
+	@echo "  ARGS=\"...\" is passed on by demo, test, integration, preview, bench, soak, million, fuzz, mutants, scale, rehearse and matrix; PYTHON=python3.12 chooses the interpreter."
 
 setup: $(READY) ## create .venv (the others do it by themselves)
 
