@@ -745,9 +745,9 @@ class Settings:
         "Bytes of memory that they take at most.",
     )
     analytics_batch_rows: int = _option(
-        _count(20_000, 100),
+        _count(10_000, 100),
         5_000,
-        "a number from 100 to 20000",
+        "a number from 100 to 10000",
         "Rows that are written at once at most.",
     )
     analytics_batch_seconds: float = _option(
