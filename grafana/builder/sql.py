@@ -101,8 +101,9 @@ DIALECTS: Final = (
         quantile="percentile_cont({rank}) WITHIN GROUP (ORDER BY {column})",
         last="(array_agg({column} ORDER BY at DESC))[1]",
         hour="to_char(at AT TIME ZONE 'UTC', 'HH24')",
-        daily="SELECT date_trunc('day', at, 'UTC') AS time, {figures} FROM argus.{table} "
-        "WHERE at BETWEEN date_trunc('day', $__timeFrom()::timestamptz, 'UTC') AND $__timeTo() AND {where} "
+        # three times as fast as with the zone as an argument
+        daily="SELECT date_trunc('day', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS time, {figures} "
+        "FROM argus.{table} WHERE at BETWEEN date_trunc('day', $__timeFrom()::timestamptz, 'UTC') AND $__timeTo() AND {where} "
         "GROUP BY 1 ORDER BY 1",
         figure="count(CASE WHEN {condition} THEN 1 END)",
     ),
