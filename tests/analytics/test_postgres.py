@@ -681,7 +681,8 @@ async def ages(url: str) -> dict[str, set[int]]:
     }
 
 
-async def test_what_is_too_old_is_removed_at_the_start(url: str) -> None:
+async def test_what_is_too_old_is_removed_at_the_start(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_PATIENCE", 60.0)
     async with opened(url, retention_days=None) as sink:
         await sink.write(batch(*dated(500, 100, 91, 89, 1, 0)))
         await sink.open()
@@ -749,14 +750,15 @@ async def test_what_gets_old_is_removed_by_the_writes_of_a_later_day_a_little_ea
 async def test_what_cannot_be_removed_keeps_no_batch_up(
     url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(postgres, "_PATIENCE", 0.05)
     reader = await asyncpg.connect(url)
     async with opened(url, retention_days=10) as sink:
         await sink.write(batch(interaction(clock.began)))
         clock.seconds += 60 * 86_400
         async with reader.transaction():
             await reader.fetch("SELECT * FROM argus.interactions")
-            await sink.write(batch(message(clock.began + 60 * DAY)))
+            with monkeypatch.context() as hasty:
+                hasty.setattr(postgres, "_PATIENCE", 0.1)
+                await sink.write(batch(message(clock.began + 60 * DAY)))
             clock.seconds += 3500
             await sink.write(batch(message(clock.began + 60 * DAY + 1)))
         assert [record.levelname for record in caplog.records] == ["WARNING"]
