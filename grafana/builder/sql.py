@@ -103,8 +103,8 @@ DIALECTS: Final = (
         hour="to_char(at AT TIME ZONE 'UTC', 'HH24')",
         # three times as fast as with the zone as an argument
         daily="SELECT date_trunc('day', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS time, {figures} "
-        "FROM argus.{table} WHERE at BETWEEN date_trunc('day', $__timeFrom()::timestamptz, 'UTC') AND $__timeTo() AND {where} "
-        "GROUP BY 1 ORDER BY 1",
+        "FROM argus.{table} WHERE at BETWEEN date_trunc('day', $__timeFrom()::timestamptz, 'UTC') AND $__timeTo() "
+        "AND {where} GROUP BY 1 ORDER BY 1",
         figure="count(CASE WHEN {condition} THEN 1 END)",
     ),
     Dialect(
