@@ -38,13 +38,13 @@ class Batch:
 class Place:
     """Which database, and what is to be kept in it.
 
-    :param url: with user name and password.
+    :param url: with user name and password, which no ``repr`` shows.
     :param bot: the settings of these names, which stand in each row of an event.
     :param retention_days: after which events are removed; None keeps them for ever.
     :param async_insert: ClickHouse only: let the server collect small batches.
     """
 
-    url: str
+    url: str = dataclasses.field(repr=False)
     bot: str = ""
     cluster: str = ""
     retention_days: int | None = 90

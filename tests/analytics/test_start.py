@@ -112,6 +112,7 @@ def test_a_database_is_made_with_what_the_settings_say(scheme: str, monkeypatch:
     place: Any = start.sink_of(settings, Secret(url))
     assert (place.url, place.bot, place.cluster) == (url, "b", "2")
     assert (place.retention_days, place.async_insert) == (None, True)
+    assert "s3cret" not in repr(place)
 
 
 async def test_without_a_client_there_is_nothing_to_record(caplog: pytest.LogCaptureFixture) -> None:
