@@ -119,12 +119,14 @@ class Reports:
         }
 
     async def do_finish(self) -> None:
-        """Ask for nothing more, and wait until no handler runs."""
+        """Ask for nothing more, wait for no modal, and wait until no handler runs."""
         chores, self.bot.chores = self.bot.chores, None
         if chores is not None:
             await chores
         while any(map(is_handler, asyncio.all_tasks())):
             await asyncio.sleep(0.05)
+        for modal in [*self.bot._connection._view_store._modals.values()]:
+            modal.stop()
 
     async def do_age(self) -> dict[str, Any]:
         """Let all interactions be long ago, and tell what only the bot can know."""
