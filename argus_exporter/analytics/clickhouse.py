@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
+import clickhouse_connect.driver.asyncclient  # it would be imported while the bot runs
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from argus_exporter.analytics import clickhouse_schema as schema
@@ -297,7 +298,7 @@ class ClickHouse(Sink):
         done: dict[int, Row] = {}
         for name, blocks in bodies.items():
             try:
-                await self._insert(name, f"{batch.token}-{name}", blocks)
+                await self._insert(name, batch.token, blocks)
             except RefusedError:
                 # it comes again in halves, and the tables before this one have their rows
                 self._stored |= done
@@ -306,7 +307,7 @@ class ClickHouse(Sink):
 
     def _not_stored(self, batch: Batch) -> dict[str, list[Row]]:
         """The rows of a batch without those that were stored of a larger one."""
-        if not batch.token.startswith(self._part_of):
+        if not (self._part_of and batch.token.startswith(self._part_of)):
             self._part_of, self._stored = batch.token, {}
         rows = {name: [row for row in some if id(row) not in self._stored] for name, some in batch.rows.items()}
         return {name: some for name, some in rows.items() if some}
