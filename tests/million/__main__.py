@@ -60,7 +60,7 @@ async def _run(name: str, count: int, users: str) -> int:
 
 def _has_room(people: Crowd) -> bool:
     queue: Any = people.exporter._analytics.queue
-    return bool(queue.rows < queue._limits.rows // 5)
+    return bool(queue.rows < people.exporter.settings.analytics_queue_rows // 5)
 
 
 def _progress(people: Crowd, seconds: float) -> None:
