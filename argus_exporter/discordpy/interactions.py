@@ -85,7 +85,11 @@ class Receipt:
     acked: float | None = None
     outcome: str = ""
 
-    def __init__(self, interaction_id: int, kind: str, received: float, received_at: float) -> None:
+    def __init__(
+        self, interaction_id: int, kind: str, received: float, received_at: float, whose: object = None
+    ) -> None:
+        if whose is not None:
+            self.whose = whose
         self.id = interaction_id
         self.type = kind
         self.received = received
@@ -306,17 +310,13 @@ class Interactions(Part[InteractionListener], HttpListener):
         whose = None if self.whose is None else self.whose(_payload_of(interaction))
         self._take(interaction.id, kind, *stamp, whose)
 
-    def _take(
-        self, interaction_id: int, kind: str, received: float, received_at: float, whose: object = None
-    ) -> None:
+    def _take(self, interaction_id: int, kind: str, received: float, received_at: float, whose: object = None) -> None:
         if interaction_id in self._open or interaction_id in self._kept:
             return
         try:
-            receipt = Receipt(interaction_id, kind, received, received_at)
+            receipt = Receipt(interaction_id, kind, received, received_at, whose)
         except OverflowError:
             return  # no id of Discord's has hundreds of digits
-        if whose is not None:
-            receipt.whose = whose
         if len(self._open) + len(self._kept) >= MAX_PENDING:
             self._evict()
         self._open[interaction_id] = receipt
