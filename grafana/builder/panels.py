@@ -107,11 +107,13 @@ def lines(
     least: float | None = 0,
     colours: Sequence[tuple[str, str]] = (),
     points: int | None = None,
+    apart: str | None = None,
     **common: Unpack[Common],
 ) -> Panel:
     """Lines over time; thresholds are dashed. Stacked ones are areas.
 
     :param points: how many there are at most, where each costs a look at all shards; else as many as pixels.
+    :param apart: the least time between two points, where each costs a look at a long time.
     """
     look = {
         "drawStyle": "line",
@@ -128,7 +130,7 @@ def lines(
         given(unit=unit, color={"mode": "palette-classic"}, custom=look, min=least),
         {},
         overrides=tuple((name, "color", {"mode": "fixed", "fixedColor": colour}) for name, colour in colours),
-        more=given(maxDataPoints=points),
+        more=given(maxDataPoints=points, interval=apart),
     )
 
 

@@ -20,11 +20,18 @@ ENDED: Final = f"sum(increase(discord_commands_total{{{CHOSEN}*}}[$window]))"
 USED: Final = f"sum by (command) (increase(discord_commands_total{{{CHOSEN}*}}[$__range]))"
 
 BURN_STEPS: Final[Steps] = ((None, "green"), (1, "orange"), (14.4, "red"))
-WINDOWS: Final = ("5m", "1h", "6h")
+SHORT: Final = "5m"
+WINDOWS: Final = (SHORT, "1h", "6h")
 
 
 def _share(part: str, whole: str, window: str) -> str:
     return ratio(part, whole).replace("$window", window)
+
+
+def _over(counted: str, window: str) -> str:
+    """What was counted in a long time, made of short ones: each sample is read once, not anew at every point."""
+    shortly = counted.replace("$window", SHORT)
+    return shortly if window == SHORT else f"sum_over_time({shortly}[{window}:{SHORT}])"
 
 
 def _level(name: str, part: str, whole: str, says: str) -> tuple[Panel, Panel]:
@@ -44,10 +51,11 @@ def _level(name: str, part: str, whole: str, says: str) -> tuple[Panel, Panel]:
     burn = lines(
         f"{name}: burn rate",
         "none",
-        *(Query(f"{_share(part, whole, window)} / (1 - $slo)", window) for window in WINDOWS),
+        *(Query(f"{ratio(_over(part, each), _over(whole, each))} / (1 - $slo)", each) for each in WINDOWS),
         says=f"{says} How many times faster than allowed the budget is used. 1 uses it up in time; 14.4 in the short "
         "and the long window is 2 % of a month's in an hour: look now.",
         steps=BURN_STEPS,
+        apart=SHORT,
         width=6,
         empty=QUIET,
     )
