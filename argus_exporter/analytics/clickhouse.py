@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import operator
 import re
 import struct
@@ -16,7 +17,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
-import clickhouse_connect.driver.asyncclient  # it would be imported while the bot runs
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from argus_exporter.analytics import clickhouse_schema as schema
@@ -28,6 +28,9 @@ if typing.TYPE_CHECKING:
 
     from argus_exporter.analytics.events import Column, Row, Table
     from argus_exporter.analytics.sink import Batch, Place
+
+_LIBRARY: Final[Any] = clickhouse_connect
+importlib.import_module("clickhouse_connect.driver.asyncclient")  # it would be imported while the bot runs
 
 _SLICE: Final = 256
 """Rows that are encoded at a stretch, in less than half a millisecond."""
@@ -244,8 +247,7 @@ class ClickHouse(Sink):
 
     async def _connect(self) -> _Client:
         await self.close()
-        library: Any = clickhouse_connect
-        client: _Client = await library.get_async_client(**self._options)
+        client: _Client = await _LIBRARY.get_async_client(**self._options)
         self._client = client
         oldest = _OLDEST[self._place.async_insert]
         if tuple(map(int, client.server_version.split(".")[:2])) < oldest:

@@ -17,7 +17,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -160,10 +159,10 @@ class Engine:
                             return
                 await asyncio.sleep(0.05)
 
-    def kill(self, how: int = signal.SIGKILL) -> None:
+    def kill(self) -> None:
         """End it in the middle of whatever it does."""
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.kill()
             self._process.wait(_FAREWELL)
         self._process = None
 

@@ -572,6 +572,11 @@ async def test_secrets_are_in_no_error_and_in_no_log(database: Database, caplog:
     assert PASSWORD not in caplog.text
 
 
+def test_all_of_the_client_is_imported_before_the_bot_runs() -> None:
+    code = "import sys, argus_exporter.analytics.clickhouse; print('clickhouse_connect.driver.asyncclient' in {})"
+    assert subprocess.check_output([sys.executable, "-c", code.format("sys.modules")], cwd=ROOT, text=True) == "True\n"
+
+
 def test_ports_and_names_that_a_url_does_not_say_are_the_usual() -> None:
     plain, secure = _options("clickhouse://host/x"), _options("clickhouses://host/x?verify=false")
     assert (plain["port"], plain["interface"], plain["username"], plain["password"]) == (8123, "http", "default", "")
