@@ -418,10 +418,9 @@ async def test_a_batch_whose_answer_was_lost_is_stored_once(database: Database) 
         with pytest.raises(Exception, match=r"(?i)disconnected|reset"):
             await sink.write(unsure)
         network.mode = "well"
-        for _ in range(200):
-            if (await database.counted())[0]:
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while await database.counted() != (1, 1):
+                await asyncio.sleep(0.01)
         assert (await database.counted(), await database.counted("interactions")) == ((1, 1), (0, 0))
         await sink.open()
         await sink.write(unsure)
@@ -521,8 +520,9 @@ async def test_an_attempt_that_hangs_can_be_given_up_and_made_again(database: Da
         await sink.write(hanging)
         assert await database.counted() == (1, 1)
         network.mode = "hangs"
+        network.asked.clear()
         writing = asyncio.create_task(sink.write(batch(command(1))))
-        await asyncio.sleep(0.05)
+        await until(lambda: network.asked)
         await asyncio.wait_for(sink.close(), 5)
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
