@@ -12,12 +12,14 @@ class Proxy:
     """Hands bytes on.
 
     :ivar mode: ``well``; ``hangs``: what is sent to it stays with it; ``mute``: what the server answers is cut off.
+    :ivar lost: answers that have this in them are cut off too, one for each.
     :ivar changes: what is replaced in the server's answers by something as long.
     :ivar asked: what came from clients.
     """
 
     def __init__(self, port: int) -> None:
         self.mode = "well"
+        self.lost: list[bytes] = []
         self.changes: dict[bytes, bytes] = {}
         self.asked = bytearray()
         self.port = 0
@@ -46,13 +48,16 @@ class Proxy:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(2**16):
-            if self.mode == "mute":
+            if self.mode == "mute" or self._is_lost(data):
                 break
             for old, new in self.changes.items():
                 data = data.replace(old, new)
             writer.write(data)
             await writer.drain()
         raise EOFError
+
+    def _is_lost(self, data: bytes) -> bool:
+        return bool(self.lost and self.lost[-1] in data and self.lost.pop())
 
 
 @contextlib.asynccontextmanager

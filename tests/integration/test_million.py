@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from argus_exporter.analytics import queue
+from tests.analytics.proxy import before
 from tests.clients import until
 from tests.million.crowd import Crowd, Metrics, all_wrong, crowd, kept, told, twice
 from tests.million.stores import STORES, Store, freeze, kill, running, slow, thaw
@@ -104,6 +106,20 @@ async def test_what_was_given_up_while_the_database_hung_and_is_done_after_all_i
         assert (await people.page()).wrong(people) == []
         thaw(store)
         await all_in(people, store)
+
+
+async def test_what_is_done_though_nobody_hears_of_it_is_not_done_twice(store: Store) -> None:
+    port = urlsplit(store.url).port or 0
+    async with before(port) as network:
+        async with crowd(store.url.replace(f":{port}/", f":{network.port}/"), **SMALL) as people:
+            await people.live(SOME)
+            await written(people)
+            for _ in range(3):
+                network.lost.append(store.done)
+                await people.live(SOME // 2)
+                await until(lambda: not network.lost, 60)
+            metrics = await all_in(people, store)
+            assert metrics.sum("failures_total") > 0
 
 
 async def test_a_slow_database_has_each_row_once(store: Store) -> None:

@@ -27,10 +27,12 @@ class Store(Protocol):
 
     :ivar url: what the settings take.
     :ivar milliseconds: how it is asked for a time in milliseconds, the column's name left out.
+    :ivar done: what is in its answer where it has stored something.
     """
 
     url: str
     milliseconds: str
+    done: bytes
 
     async def start(self) -> None:
         """Run it again, and wait until it answers."""
@@ -47,6 +49,7 @@ class Store(Protocol):
 
 class PostgreSQL:
     milliseconds = "CAST(extract(epoch FROM {}) * 1000 AS bigint)"
+    done = b"COMMIT"
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -68,6 +71,7 @@ class PostgreSQL:
 
 class ClickHouse:
     milliseconds = "toUnixTimestamp64Milli({})"
+    done = b"X-ClickHouse-Summary"
 
     def __init__(self, server: Engine) -> None:
         self._server = server
