@@ -9,8 +9,8 @@ import pytest
 from grafana.builder import __main__ as builder
 from grafana.builder.boards import BOARDS
 from grafana.builder.looks import rising
-from grafana.builder.model import GRAPHITE, Board, Query, Row
-from grafana.builder.panels import Column, lines, matrix, stat, table
+from grafana.builder.model import CLICKHOUSE, GRAPHITE, POSTGRES, Board, Query, Row
+from grafana.builder.panels import Column, counts, lines, listing, matrix, ranking, stat, table
 from grafana.builder.promql import counted, expand, placed, quantile
 
 SAYS = "What it shows, and what to do about it."
@@ -87,6 +87,42 @@ def test_numbers_of_now_are_asked_for_once_and_lines_over_a_range() -> None:
     ]
     (asked,) = _built(stat("s", "s", "x", says=SAYS))["targets"]
     assert (asked["instant"], asked["range"], asked["format"]) == (True, False, "time_series")
+
+
+def test_sql_is_sent_as_its_source_wants_it() -> None:
+    now, graph = (Query("SELECT 1", shape=shape) for shape in ("table", "range"))
+    asked = now.as_json(0, POSTGRES)
+    assert asked["datasource"] == {"type": "grafana-postgresql-datasource", "uid": "${postgres}"}
+    assert (asked["rawSql"], asked["format"], asked["rawQuery"]) == ("SELECT 1", "table", True)
+    assert graph.as_json(0, POSTGRES)["format"] == "time_series"
+    asked = now.as_json(0, CLICKHOUSE)
+    assert (asked["rawSql"], asked["editorType"], asked["queryType"], asked["format"]) == (
+        "SELECT 1",
+        "sql",
+        "table",
+        1,
+    )
+    asked = graph.as_json(0, CLICKHOUSE)
+    assert (asked["queryType"], asked["format"]) == ("timeseries", 0)
+
+
+def test_counts_are_stacked_bars_that_a_label_may_name() -> None:
+    plain, named = (_built(counts("c", Query("x"), says=SAYS, each=each)) for each in ("", "type"))
+    look = plain["fieldConfig"]["defaults"]["custom"]
+    assert (look["drawStyle"], look["stacking"]["mode"], plain["interval"]) == ("bars", "normal", "1m")
+    assert "displayName" not in plain["fieldConfig"]["defaults"]
+    assert named["fieldConfig"]["defaults"]["displayName"] == "${__field.labels.type}"
+
+
+def test_a_ranking_has_a_bar_for_each_row_lying_or_upright() -> None:
+    lying, upright = (_built(ranking("r", Query("x"), says=SAYS, across=across))["options"] for across in (False, True))
+    assert (lying["reduceOptions"]["values"], lying["orientation"]) == (True, "horizontal")
+    assert upright["orientation"] == "vertical"
+
+
+def test_a_listing_gives_its_columns_units() -> None:
+    (override,) = _built(listing("l", Query("x"), says=SAYS, units={"p95": "s"}))["fieldConfig"]["overrides"]
+    assert (override["matcher"]["options"], override["properties"]) == ("p95", [{"id": "unit", "value": "s"}])
 
 
 def test_a_costly_panel_asks_for_few_points() -> None:
