@@ -31,6 +31,9 @@ PUTS: Final = 50_000
 _ROUNDS: Final = 200
 _QUICK_ROUNDS: Final = 30
 _LIMIT: Final = 3.0
+_REFERENCE: Final = 7.0
+"""What an empty listener costs, in microseconds, on the machine for which the bars were set."""
+
 _URL: Final = "clickhouse://127.0.0.1:1/bots"
 _KEY: Final = "a key of sixteen"
 
@@ -78,6 +81,8 @@ VARIANTS: Final = {
     "off again (A/A)": _exporter(),
     "recording, no users": _recording("off"),
     "recording, users hashed": _recording("hash"),
+    "no exporter": driver.bare,
+    "no exporter, empty listener": driver.empty_listener,
 }
 
 
@@ -101,7 +106,7 @@ async def _run(rounds: int) -> list[Bar]:
     for what, kind, turns, rows in (("a command", "INTERACTION_CREATE", 10, 2), ("a message", "MESSAGE_CREATE", 3, 1)):
         costs = await _measure(world, bots, kind, turns, rounds)
         limits = {name: rows * _LIMIT for name in VARIANTS if name.startswith("recording")}
-        bars += paired.bars(f"{what}, {rows} rows, over the exporter alone", costs, limits)
+        bars += paired.bars(f"{what}, {rows} rows,", _recorded(costs), limits, _slower(costs))
     _check(bots, rounds)
     return bars
 
@@ -119,6 +124,16 @@ async def _measure(
 
     title = f"{EVENTS} {kind} x {rounds} rounds; bare: the exporter with analytics off"
     return await paired.measure(bots, prepare, play, rounds=rounds, seed=kind, title=title, unit="an event")
+
+
+def _recorded(costs: dict[str, paired.Cost]) -> dict[str, paired.Cost]:
+    return {name: cost for name, cost in costs.items() if not name.startswith("no exporter")}
+
+
+def _slower(costs: dict[str, paired.Cost]) -> float:
+    """How much slower this machine is than the one for which the bars were set, by what an empty listener costs."""
+    listener, nothing = (costs[name].paired[1] for name in ("no exporter, empty listener", "no exporter"))
+    return max(1.0, (listener - nothing) / _REFERENCE)
 
 
 def _check(bots: dict[str, driver.Bot], rounds: int) -> None:
