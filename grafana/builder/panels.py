@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from grafana.builder.looks import NO_STEPS, OPTIONS, Steps, given, states, thresholds
 from grafana.builder.model import UID, Json, Panel, Query
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+POINTS: Final = 120
+"""How many points a line has that costs a look at all shards, commands or routes for each."""
 
 
 class Common(TypedDict, total=False):
@@ -140,6 +143,7 @@ def heat(title: str, unit: str, query: str, *, says: str, **common: Unpack[Commo
         _panel("heatmap", title, says, [Query(query, "{{le}}")], "heatmap", NO_STEPS, **common),
         {"unit": unit, "custom": {"scaleDistribution": {"type": "linear"}}},
         {"yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False}},
+        more={"maxDataPoints": POINTS},
     )
 
 

@@ -31,7 +31,8 @@ def mean(histogram: str, by: str, where: str = "") -> str:
 
 def ratio(part: str, whole: str) -> str:
     """A share, 0 where there is no part yet, absent where there is no whole."""
-    return f"({part} or 0 * {whole}) / ({whole} > 0)"
+    nothing = f"0 * {whole}" if " by (" in whole else "vector(0)"
+    return f"({part} or {nothing}) / ({whole} > 0)"
 
 
 FAULTS: Final = 'outcome=~"bot_error|discord_error"'

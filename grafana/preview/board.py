@@ -186,13 +186,15 @@ class View:
         }
 
     def within(self, panel: Panel) -> View:
-        """What a panel looks at: its own time and least step where it has them, its own value where it is repeated."""
+        """What a panel looks at: its own time, step and points where it has them, its value where it is repeated."""
         known = {name: replace(self.variables[name], chosen=(value,)) for name, value in panel.scope.items()}
         back, least = panel.raw.get("timeFrom"), panel.raw.get("interval")
+        points = panel.raw.get("maxDataPoints") or self.points
         return replace(
             self,
             start=self.end - _seconds(back) if back else self.start,
             least=max(self.least, _seconds(least)) if least else self.least,
+            points=min(self.points, points),
             variables={**self.variables, **known},
         )
 

@@ -25,8 +25,7 @@ RULES: Final = STEP / 5
 
 def well(found: Figures) -> bool:
     """Whether rules and boards are quick enough."""
-    rules = found.groups and max(found.groups.values()) < RULES and not found.missed
-    return bool(rules and max(found.queries.values()) < QUERY)
+    return bool(found.groups) and max(found.rules.values()) < RULES and max(found.queries.values()) < QUERY
 
 
 def main() -> int:

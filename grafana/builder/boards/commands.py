@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.looks import COLOURED_OUTCOMES, Steps, falling, rising
 from grafana.builder.model import Board, Panel, Query, Row
-from grafana.builder.panels import Column, bars, heat, lines, stat, table
+from grafana.builder.panels import POINTS, Column, bars, heat, lines, stat, table
 from grafana.builder.promql import FAULTS, LATE, counted, mean, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD, choice_variable, query_variable
 
@@ -83,6 +83,7 @@ BOARD: Final = Board(
                     "Commands by outcome",
                     "reqps",
                     Query(f"sum by (outcome) (rate(discord_commands_total{{{CHOSEN}*}}[*]))", "{{outcome}}"),
+                    points=POINTS,
                     says="How the chosen commands end. bot_error is a bug, or a permission the bot lacks: see Errors "
                     "below. discord_error is Discord: its status page. rejected and user_error are the user's.",
                     stacked=True,
@@ -93,6 +94,7 @@ BOARD: Final = Board(
                     "Share that fails",
                     "percentunit",
                     Query(_share(FAILED, ENDED, "$__rate_interval"), "bot's or Discord's fault"),
+                    points=POINTS,
                     says="Commands that ended by the bot's fault or Discord's. One failure of few commands looks "
                     "large: compare with Commands by outcome. Rising after a release: take it back.",
                     steps=rising(0.01, 0.05),

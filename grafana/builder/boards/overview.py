@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.looks import COLOURED_OUTCOMES, NONE_IS_GOOD, SOME_IS_GOOD, falling, rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import Column, lines, stat, table
+from grafana.builder.panels import POINTS, Column, lines, stat, table
 from grafana.builder.promql import FAULTS, STATUS, WHO, counted, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD
 
@@ -213,6 +213,7 @@ BOARD: Final = Board(
                     "Commands by outcome",
                     "reqps",
                     Query("sum by (outcome) (rate(discord_commands_total{*}[*]))", "{{outcome}}"),
+                    points=POINTS,
                     says="Commands as they end, prefix commands too. bot_error is a bug or a missing permission of "
                     "the bot, discord_error is Discord; the board Commands says which command and exception.",
                     stacked=True,

@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.looks import NONE_IS_GOOD, Steps, rising
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import bars, heat, lines, stat
+from grafana.builder.panels import POINTS, bars, heat, lines, stat
 from grafana.builder.promql import WHO, leading, quantile, ratio
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable
 
@@ -104,6 +104,7 @@ BOARD: Final = Board(
                         ),
                         "{{status}} {{method}} {{route}}",
                     ),
+                    points=POINTS,
                     says="401: the token is wrong. 403: a permission is missing; ask before trying "
                     "(can_send_messages). 429: too often. All count towards the ban.",
                     empty="nothing was refused",
@@ -118,6 +119,7 @@ BOARD: Final = Board(
                         ),
                         "429 of all",
                     ),
+                    points=POINTS,
                     says="Requests answered by 429. Above a few percent the bot works against its limits: batch, "
                     "cache or slow down what the route beside this does.",
                     steps=rising(0.02, 0.05),
@@ -156,6 +158,7 @@ BOARD: Final = Board(
                     "By status",
                     "reqps",
                     Query(f"sum by (status) (rate(discord_http_requests_total{{{CHOSEN}*}}[*]))", "{{status}}"),
+                    points=POINTS,
                     says="Attempts as they went over the wire. 5xx: Discord; discord.py tries again up to five times. "
                     "error: no answer at all, so the network or DNS.",
                     stacked=True,
@@ -168,6 +171,7 @@ BOARD: Final = Board(
                         leading(f"discord_http_requests_total{{{CHOSEN}*}}", "method, route"),
                         "{{method}} {{route}}",
                     ),
+                    points=POINTS,
                     says="The ten most frequent routes. One GET of what discord.py has in its cache (get_… instead of "
                     "fetch_…) is a request for nothing.",
                     empty=QUIET,
@@ -182,6 +186,7 @@ BOARD: Final = Board(
                         ),
                         "5xx or no answer",
                     ),
+                    points=POINTS,
                     says="Requests that Discord or the way there failed. Its status page; the bot can only wait.",
                     steps=rising(0.01, 0.1),
                     empty=QUIET,
@@ -193,6 +198,7 @@ BOARD: Final = Board(
                         Query(quantile(rank, "discord_http_request_duration_seconds", where=CHOSEN), name)
                         for rank, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
                     ),
+                    points=POINTS,
                     says="One attempt, from sending to the headers of its response. Slow together with the event "
                     "loop's lag: the process; alone: Discord or the network.",
                     steps=rising(1, 3),
@@ -207,6 +213,7 @@ BOARD: Final = Board(
                         f"(rate(discord_http_request_duration_seconds_count{{{CHOSEN}*}}[$__range] @ end())))",
                         "{{method}} {{route}}",
                     ),
+                    points=POINTS,
                     says="The ten most frequent routes. Uploads are slow; a callback that is slow eats the 3 s of its "
                     "interaction.",
                     empty=QUIET,

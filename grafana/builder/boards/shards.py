@@ -7,7 +7,7 @@ from typing import Final
 
 from grafana.builder.looks import NONE_IS_GOOD, STATES, falling, rising, states
 from grafana.builder.model import Board, Query, Row
-from grafana.builder.panels import Column, lines, matrix, stat, table, tiles, timeline
+from grafana.builder.panels import POINTS, Column, lines, matrix, stat, table, tiles, timeline
 from grafana.builder.promql import GRID, MATCH, SHARD_OF, STATUS, WHO, counted, leading, numbered, placed
 from grafana.builder.variables import ANNOTATIONS, STANDARD, query_variable, text_variable
 
@@ -19,7 +19,6 @@ WHOLE: Final = 'job=~"$job", bot=~"$bot", cluster=~".*", instance=~".*"'
 SHARDS: Final = f"sum(max by (job, bot) (last_over_time(discord_shards{{{WHOLE}}}[1h])))"
 SERVED: Final = f"count(count by (job, bot, shard) (discord_shard_status{{{WHOLE}}}))"
 
-POINTS: Final = 120
 BY_STATE: Final = functools.reduce(
     lambda query, state: f'label_replace({query}, "state", "{state[1]}", "state", "{state[0]}")',
     enumerate(word for word, *_ in STATES),
