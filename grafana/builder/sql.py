@@ -114,8 +114,9 @@ DIALECTS: Final = (
         prefix="",
         merged="{name} FINAL",
         bucket="$__timeInterval(at)",
-        # of several values Grafana makes {a,b}, of all of them the star
-        chosen="hasAny(splitByRegexp('[{{}},]', decodeURLComponent('${{{name}:percentencode}}')), ['*', {name}])",
+        # of the values Grafana makes {a,b}, of all of them the star
+        chosen="hasAny(splitByChar(',', replaceRegexpAll(decodeURLComponent('${{{name}:percentencode}}'), "
+        "'^[{{]|[}}]$', '')), ['*', {name}])",
         every="*",
         guild_id=f"toInt64OrZero({_TYPED})",
         text="toString({column})",

@@ -40,9 +40,7 @@ class View:
 
 
 def _percents(value: str | tuple[str, ...]) -> str:
-    return quote(
-        value if isinstance(value, str) else value[0] if len(value) == 1 else f"{{{','.join(value)}}}", safe=""
-    )
+    return quote(value if isinstance(value, str) else "{" + ",".join(value) + "}", safe="")
 
 
 def _sql(value: str | tuple[str, ...]) -> str:

@@ -103,7 +103,8 @@ OURS: list[Row] = [
     ThreadRow(SIDE, moment(), ANN, MAIN, "aside", "public_thread", False, False, 60, in_guild=True),
     UserRow(READER, moment(), "reader", bot=False, public_flags=0),
 ]
-THEIRS: list[Row] = commands(CARL, 1500, 10_000, "other")
+BOTS = {"main": OURS, "other": commands(CARL, 1500, 10_000, "other"), "": commands(CARL, 3, 20_000, "bare")}
+"""What each bot records; the last one has no name."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,12 @@ def _plain(value: Any) -> Any:
 
 
 async def fill(make: Callable[[Place], Sink], url: str) -> None:
-    for bot, rows in (("main", OURS), ("other", THEIRS)):
+    for bot, rows in BOTS.items():
         sink = make(Place(url, bot, "0", retention_days=None))
         await sink.open()
-        await sink.write(Batch(bot, {each.name: [row for row in rows if row.table == each.name] for each in TABLES}))
+        await sink.write(
+            Batch(f"batch {bot}", {each.name: [row for row in rows if row.table == each.name] for each in TABLES})
+        )
         await sink.close()
 
 
@@ -292,8 +295,9 @@ async def test_a_time_in_which_nothing_happened_is_empty(database: Database) -> 
     [
         ({"bot": ("other",)}, 1500),
         ({"bot": ("other", "main")}, 1652),
-        ({"bot": ALL}, 1652),
-        ({"bot": ALL, "cluster": ("0", "1")}, 1652),
+        ({"bot": ("",)}, 3),
+        ({"bot": ALL}, 1655),
+        ({"bot": ALL, "cluster": ("0", "1")}, 1655),
         ({"cluster": ("1",)}, 0),
         ({"bot": ("mai",)}, 0),
         ({"bot": ("x' OR 1=1 --", "y")}, 0),
@@ -309,7 +313,7 @@ async def test_only_the_chosen_bots_and_clusters_are_shown(
 async def test_there_are_boxes_to_choose_them_from(database: Database) -> None:
     asked = {each["name"]: each["query"] for each in variables(database.board) if each["type"] == "query"}
     found = {name: await database.answers(query) for name, query in asked.items()}
-    assert found == {"bot": [("main",), ("other",)], "cluster": [("0",)]}
+    assert found == {"bot": [("",), ("main",), ("other",)], "cluster": [("0",)]}
 
 
 async def test_who_reads_cannot_write(database: Database) -> None:
