@@ -10,8 +10,8 @@ from grafana.builder import __main__ as builder
 from grafana.builder.boards import BOARDS
 from grafana.builder.looks import rising
 from grafana.builder.model import CLICKHOUSE, GRAPHITE, POSTGRES, Board, Query, Row
-from grafana.builder.panels import Column, counts, lines, listing, matrix, ranking, stat, table
-from grafana.builder.promql import counted, expand, placed, quantile
+from grafana.builder.panels import POINTS, Column, counts, heat, lines, listing, matrix, ranking, stat, table
+from grafana.builder.promql import counted, expand, placed, quantile, ratio
 
 SAYS = "What it shows, and what to do about it."
 
@@ -128,6 +128,13 @@ def test_a_listing_gives_its_columns_units() -> None:
 def test_a_costly_panel_asks_for_few_points() -> None:
     assert _built(lines("l", "s", "x", says=SAYS, points=7))["maxDataPoints"] == 7
     assert "maxDataPoints" not in _built(lines("l", "s", "x", says=SAYS))
+    assert _built(lines("l", "s", "x", says=SAYS, apart="5m"))["interval"] == "5m"
+    assert _built(heat("h", "s", "x", says=SAYS))["maxDataPoints"] == POINTS
+
+
+def test_a_share_is_nothing_where_there_is_no_part_and_looks_at_the_whole_once_if_it_can() -> None:
+    assert ratio("sum(a)", "sum(b)") == "(sum(a) or vector(0)) / (sum(b) > 0)"
+    assert ratio("sum by (x) (a)", "sum by (x) (b)") == "(sum by (x) (a) or 0 * sum by (x) (b)) / (sum by (x) (b) > 0)"
 
 
 def _built(panel: object) -> dict[str, object]:

@@ -75,6 +75,11 @@ def test_a_panel_has_its_own_time_and_step() -> None:
     assert VIEW.within(panel()) == VIEW
 
 
+@pytest.mark.parametrize(("most", "points"), [(100, 100), (1000, 300)])
+def test_a_panel_has_its_own_points_if_they_are_fewer(most: int, points: int) -> None:
+    assert View(0, 30000, scrape=1).within(panel(maxDataPoints=most)).step == 30000 / points
+
+
 def test_a_repeated_panel_sees_its_own_value() -> None:
     assert VIEW.within(replace(panel(), scope={"job": "c"})).query("$job") == "c"
 
