@@ -28,6 +28,7 @@ class Dialect:
     """A database's way to say things. Its texts have the names of arguments in braces.
 
     :param prefix: of the tables' names.
+    :param names: a table of names, to be joined by its numbers, of which there is an index.
     :param merged: how a table with marks is read, its rows of one key as one.
     :param bucket: the interval of the graph in which a row happened.
     :param chosen: whether a column (bot, cluster) is among the values of the variable of its name.
@@ -42,6 +43,7 @@ class Dialect:
     title: str
     source: Source
     prefix: str
+    names: str
     merged: str
     bucket: str
     chosen: str
@@ -58,6 +60,12 @@ class Dialect:
         """A table, to be read from."""
         merged = self.merged if name == "messages" else "{name}"
         return merged.format(name=f"{self.prefix}{name}")
+
+    def name(self, *tables: str) -> tuple[str, str]:
+        """What the id ``found.key`` is called in one of these tables, itself where in none; and how they are joined."""
+        names = ", ".join(f"nullif({table}.name, '')" for table in tables)
+        joins = (f"LEFT JOIN {self.names.format(table=table)} AS {table} ON {table}.id = found.key" for table in tables)
+        return f"coalesce({names}, {self.text.format(column='found.key')})", " ".join(joins)
 
     @property
     def owned(self) -> str:
@@ -92,6 +100,7 @@ DIALECTS: Final = (
         title="PostgreSQL",
         source=POSTGRES,
         prefix="argus.",
+        names="argus.{table}",
         merged="{name}",
         bucket="$__timeGroup(at, $__interval)",
         chosen="{name} IN (${{{name}:sqlstring}})",
@@ -112,6 +121,7 @@ DIALECTS: Final = (
         title="ClickHouse",
         source=CLICKHOUSE,
         prefix="",
+        names="(SELECT id, name FROM {table} FINAL)",
         merged="{name} FINAL",
         bucket="$__timeInterval(at)",
         # of the values Grafana makes {a,b}, of all of them the star

@@ -104,10 +104,10 @@ NUMBERS: Final = (
 
 
 def _named(sql: Dialect, found: str, columns: str, table: str, head: str = "guild") -> Query:
-    """Rows whose column ``key`` is an id as text, with what that is called in a table of names; the largest first."""
-    called = f'coalesce(nullif({table}.name, \'\'), found.key) AS "{head}", found.key AS "{head} id"'
-    joined = f"LEFT JOIN {sql.prefix}{table}_text AS {table} ON {table}.id = found.key"
-    return Query(f"SELECT {called}, {columns} FROM ({found}) AS found {joined} ORDER BY 3 DESC, 2")
+    """Rows whose column ``key`` is an id, with what that is called in a table of names; the largest first."""
+    name, joins = sql.name(table)
+    called = f'{name} AS "{head}", {sql.text.format(column="found.key")} AS "{head} id"'
+    return Query(f"SELECT {called}, {columns} FROM ({found}) AS found {joins} ORDER BY 3 DESC, 2")
 
 
 def _over_time(sql: Dialect, what: str, name: str, rows: str) -> Query:
@@ -164,7 +164,7 @@ def _top(sql: Dialect) -> Panel:
 
 def _busiest(sql: Dialect) -> Panel:
     found = (
-        f"SELECT {sql.text.format(column='guild_id')} AS key, count(*) AS uses, {how_many('missed')} AS late, "
+        f"SELECT guild_id AS key, count(*) AS uses, {how_many('missed')} AS late, "
         f"max(at) AS latest {sql.rows('interactions', 'guild_id <> 0')} GROUP BY guild_id "
         "ORDER BY uses DESC, key LIMIT 50"
     )
@@ -182,7 +182,7 @@ def _busiest(sql: Dialect) -> Panel:
 
 def _late(sql: Dialect) -> Panel:
     found = (
-        f"SELECT {sql.text.format(column='guild_id')} AS key, {how_many('missed')} AS late, "
+        f"SELECT guild_id AS key, {how_many('missed')} AS late, "
         f"{share('missed')} AS share, max(ack_seconds) AS slowest {sql.rows('interactions', 'guild_id <> 0')} "
         f"GROUP BY guild_id HAVING {how_many('missed')} > 0 ORDER BY late DESC, key LIMIT 50"
     )
@@ -314,16 +314,14 @@ def _size(sql: Dialect) -> Panel:
 
 def _channels(sql: Dialect) -> Panel:
     found = (
-        f"SELECT {sql.text.format(column='channel_id')} AS key, count(*) AS written "
+        "SELECT channel_id AS key, count(*) AS written "
         f"{sql.rows('messages', f'seen AND {sql.guild}')} GROUP BY channel_id ORDER BY written DESC, key LIMIT 25"
     )
+    name, joins = sql.name("channels", "threads")
     return ranking(
         "Messages by channel",
         Query(
-            "SELECT coalesce(nullif(channels.name, ''), nullif(threads.name, ''), found.key) AS channel, "
-            f"found.written AS messages FROM ({found}) AS found "
-            f"LEFT JOIN {sql.prefix}channels_text AS channels ON channels.id = found.key "
-            f"LEFT JOIN {sql.prefix}threads_text AS threads ON threads.id = found.key ORDER BY 2 DESC, 1"
+            f"SELECT {name} AS channel, found.written AS messages FROM ({found}) AS found {joins} ORDER BY 2 DESC, 1"
         ),
         says="The 25 channels and threads with the most messages. Ids where names are not kept: names in "
         "ARGUS_ANALYTICS_EVENTS.",
@@ -347,7 +345,7 @@ def _hours(sql: Dialect) -> Panel:
 
 def _writers(sql: Dialect) -> Panel:
     found = (
-        f"SELECT {sql.text.format(column='user_id')} AS key, count(*) AS written, min(at) AS earliest, "
+        f"SELECT user_id AS key, count(*) AS written, min(at) AS earliest, "
         f"max(at) AS latest {sql.rows('messages', f'seen AND {sql.guild} AND user_id <> 0')} "
         "GROUP BY user_id ORDER BY written DESC, key LIMIT 100"
     )
