@@ -6,7 +6,7 @@ import math
 import time
 import typing
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from argus_exporter.analytics.events import CommandRow, GuildEventRow, InteractionRow, MemberEventRow, MessageRow
 from argus_exporter.analytics.names import Names, clean, milliseconds
@@ -101,6 +101,7 @@ class Desk:
         self.emit: Final = emit
         self.names: Final = names
         self.clock: Callable[[], float] = time.time
+        self.journal: Final = view.journal
         self._count: Final = view.shard_count
         self._shards: int | None = None
 
@@ -214,14 +215,21 @@ def _whose(data: Any) -> tuple[Any, Any, Any] | None:
 class MessageRows:
     """A row for each message, and for each edit and deletion."""
 
+    noun: ClassVar[str] = "analytics"
+
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
 
     def written(self, message: Any) -> None:
-        """Somebody has written."""
-        desk, guild, author = self._desk, message.guild, message.author
-        guild_id = guild.id if guild else 0
-        channel_id, message_id = message.channel.id, message.id
+        """Somebody has written. It is noted, and made a row with many others."""
+        journal, guild, author = self._desk.journal, message.guild, message.author
+        guild_id, known = guild.id if guild else 0, None if self._desk.names is None else author
+        journal.notes.append((self._make, message.id, guild_id, message.channel.id, author.id, known))
+        if len(journal.notes) >= journal.limit:
+            journal.settle()
+
+    def _make(self, message_id: int, guild_id: int, channel_id: int, user_id: int, author: Any) -> None:
+        desk = self._desk
         row = MessageRow(
             message_id,
             born(message_id),
@@ -229,7 +237,7 @@ class MessageRows:
             desk.shard(guild_id),
             guild_id,
             channel_id,
-            desk.user(author.id),
+            desk.user(user_id),
             None,
             None,
         )

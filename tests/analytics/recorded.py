@@ -46,6 +46,7 @@ async def recording(
     rows, errors = Rows(), list[tuple[str, BaseException]]()
     rows.view = view = ClientView(client, lambda noun, error: errors.append((noun, error)))
     rows.recorder = Recorder(view, frozenset(words), Users(users, KEY), rows.append)
+    view.journal.hurry("tests", needed=True)
     rows.recorder.open()
     view.open()
     async with logged_in(client, sim, shards):

@@ -142,6 +142,21 @@ async def test_a_messages_life_is_told_and_what_it_says_is_not() -> None:
         assert third == dataclasses.replace(second, edited_at=None, deleted_at=third.deleted_at)
 
 
+async def test_messages_are_noted_and_made_rows_many_at_once() -> None:
+    async with Simulator() as sim, recording(PlainBot(), sim, "message") as rows:
+        rows.view.journal.hurry("tests", needed=False)
+        sent = [int((await sim.message(guild=0))["id"]) for _ in range(3)]
+        await until(lambda: len(rows.view.journal.notes) == 3)
+        assert rows == []
+        rows.view.journal.limit = 4
+        sent.append(int((await sim.message(guild=0))["id"]))
+        await until(lambda: rows)
+        assert [row.id for row in rows.of(MessageRow)] == sent
+        sent.append(int((await sim.message(guild=0))["id"]))
+        await until(lambda: rows.view.journal.notes)
+    assert [row.id for row in rows.of(MessageRow)] == sent
+
+
 async def test_many_messages_that_are_deleted_at_once_are_a_row_each() -> None:
     async with Simulator() as sim, recording(PlainBot(), sim, "message") as rows:
         sent = [int((await sim.message(guild=0))["id"]) for _ in range(3)]
