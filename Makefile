@@ -68,7 +68,7 @@ million: $(READY) ## let a million events happen to a bot, and see that PostgreS
 mutants: $(READY) ## break every alert and recording rule in every way, and see that a case notices (needs promtool)
 	@$(BIN)/python -m tests.prometheus.mutate $(ARGS)
 
-scale: $(READY) ## let a real Prometheus have 1,000 shards in 64 processes for six hours, and time its rules and the boards
+scale: $(READY) ## let a real Prometheus have 1,000 shards in 64 processes for an hour, and time its rules and the boards
 	@$(BIN)/python -m tests.scale $(ARGS)
 
 rehearse: $(READY) ## let bots have incidents, and see that each fires its alerts and no others

@@ -50,8 +50,8 @@ class Size:
 
     shards: int = 1000
     processes: int = 64
-    hours: float = 6.0
-    hurry: int = 40
+    hours: float = 1.0
+    hurry: int = 30
     live: float = 75.0
 
 

@@ -68,8 +68,9 @@ GOOD_NEWS = {
 }
 """Panels, by board and title, that are empty for the single bot, and why that is the good news. The fleet has none."""
 
-YOUNG = ("> 3600", "> 10")
-"""What is asked only of processes that are older than an hour is asked of those older than ten seconds."""
+YOUNG = {"> 3600": "> 10", "h:5m]": "h:5s]"}
+"""What is asked only of processes that are older than an hour is asked of those older than ten seconds; what is made of
+five minutes each, of five seconds."""
 
 BOARDS = {board.uid.removeprefix("argus-exporter-"): board for board in boards() if board.datasource == "prometheus"}
 PANELS = [
@@ -110,7 +111,8 @@ async def watched() -> AsyncIterator[dict[str, Watched]]:
 
 async def found(one: Watched, board: Board, panel: Panel, target: Target) -> list[Series]:
     view = await one.looking_at(board)
-    target = replace(target, expr=target.expr.replace(*YOUNG))
+    for old, young in YOUNG.items():
+        target = replace(target, expr=target.expr.replace(old, young))
     copies = repeated([panel], view)
     return [series for copy in copies for series in await one.fleet.server.ask(target, view.within(copy))]
 
