@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from examples.demo.children import Ended
-from grafana.preview.board import View, boards
+from grafana.preview.board import Board, View, boards
 from grafana.preview.draw import look, picture
 from grafana.preview.fleet import Fleet, Options
-from grafana.preview.prometheus import Prometheus, resolve
+from grafana.preview.postgres import postgres
+from grafana.preview.prometheus import Prometheus, Server, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 _MOST_SHARDS: Final = 64
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds from one thing that goes wrong to the next, 0: never (default: %(default)s)",
     )
     add("--prometheus", metavar="URL", help="draw what this one knows, instead of a simulated fleet")
+    add("--postgres", metavar="URL", help="draw the board of analytics from what this one knows")
     add("--scrape", type=float, help="seconds between two scrapes (default: 2, and 15 with --prometheus)")
     add("--unfold", action="store_true", help="open collapsed rows")
     add("--rows", type=int, default=1000, help="rows of the grid to draw at most, of 38 pixels each (default: all)")
@@ -65,23 +67,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _draw(given: argparse.Namespace) -> None:
+    kind = "grafana-postgresql-datasource" if given.postgres else "prometheus"
     async with _source(given) as (server, searched):
-        end = time.time()
-        view = View(end - given.minutes * 60, end, scrape=given.scrape)
         values = searched | dict(one.split("=", 1) for one in given.var)
         given.out.mkdir(parents=True, exist_ok=True)
         for board in boards():
             name = board.uid.removeprefix("argus-exporter-")
-            if board.datasource == "prometheus" and (not given.boards or name in given.boards):
-                seen = await resolve(board, server, view, values)
-                shown = await look(board, server, seen, unfold=given.unfold, rows=given.rows)
-                picture(board, shown, seen).save(given.out / f"{name}.png")
-                print(given.out / f"{name}.png", flush=True)
+            if board.datasource == kind and (not given.boards or name in given.boards):
+                await _draw_board(board, server, given, values, given.out / f"{name}.png")
+
+
+async def _draw_board(
+    board: Board, server: Server, given: argparse.Namespace, values: Mapping[str, str], path: Path
+) -> None:
+    end = time.time()
+    view = View(end - given.minutes * 60, end, scrape=given.scrape)
+    seen = await resolve(board, server, view, values)
+    shown = await look(board, server, seen, unfold=given.unfold, rows=given.rows)
+    picture(board, shown, seen).save(path)
+    print(path, flush=True)
 
 
 @contextlib.asynccontextmanager
-async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Prometheus, dict[str, str]]]:
-    """The Prometheus to ask, and a guild to search for."""
+async def _source(given: argparse.Namespace) -> AsyncGenerator[tuple[Server, dict[str, str]]]:
+    """What to ask, and a guild to search for."""
+    if given.postgres:
+        async with postgres(given.postgres) as server:
+            yield server, {}
+        return
     if given.prometheus:
         async with aiohttp.ClientSession() as http:
             yield Prometheus(given.prometheus, http), {}

@@ -6,18 +6,21 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Json = dict[str, Any]
 
-BOARDS: Final = Path(__file__).parents[1] / "dashboards"
+BOARDS: Final = Path(__file__).parents[1]
 ALL: Final = "$__all"
 _VARIABLE: Final = re.compile(r"\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.[^:}]+)?(?::([^}]+))?\}")
 _LEFT: Final = re.compile(r"\$\{?[A-Za-z_]\w*")
+_MACRO: Final = re.compile(r"\$__(timeFilter|timeFrom|timeTo|timeGroup)\(([^)]*)\)")
 _SPECIAL: Final = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
@@ -33,9 +36,13 @@ class Target:
 
     @classmethod
     def read(cls, raw: Json) -> Target:
-        """A target of either data source: Prometheus' has `expr`, Graphite's `target`."""
-        expr = raw.get("expr") or raw.get("target") or ""
-        shown = raw.get("legendFormat", ""), bool(raw.get("instant")), raw.get("format", "time_series")
+        """A target of any data source: Prometheus' has `expr`, Graphite's `target`, SQL's `rawSql`."""
+        expr = raw.get("expr") or raw.get("target") or raw.get("rawSql") or ""
+        shown = (
+            raw.get("legendFormat", "__auto" if "rawSql" in raw else ""),
+            bool(raw.get("instant")),
+            raw.get("format", "time_series"),
+        )
         return cls(raw.get("refId", "A"), expr, *shown)
 
 
@@ -117,8 +124,8 @@ class Board:
 
 
 def boards(folder: Path = BOARDS) -> list[Board]:
-    """Every board of a folder."""
-    return [Board.load(path) for path in sorted(folder.glob("*.json"))]
+    """Every board of the folders in a folder."""
+    return [Board.load(path) for path in sorted(folder.glob("*dashboards/*.json"))]
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,10 @@ class Variable:
         if self.chosen == (ALL,) and self.every:
             return self.every
         values = self.options if self.chosen == (ALL,) else self.chosen
+        if how == "sqlstring":
+            return ",".join("'" + value.replace("'", "''") + "'" for value in values)
+        if how == "percentencode":
+            return quote(f"{{{','.join(values)}}}" if self.several else values[0], safe="")
         if how in {"raw", "text"} or not self.several:
             return ",".join(values)
         escaped = [_SPECIAL.sub(r"\\\g<0>", value) if how == "regex" else _escaped(value) for value in values]
@@ -211,12 +222,23 @@ class View:
 
         return _VARIABLE.sub(value, text)
 
+    def _expanded(self, macro: re.Match[str]) -> str:
+        """What Grafana makes of a macro of PostgreSQL's: pkg/tsdb/grafana-postgresql-datasource/macros.go."""
+        start, end = (f"'{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}'" for at in (self.start, self.end))
+        column = macro[2].split(",")[0]
+        return {
+            "timeFilter": f"{column} BETWEEN {start} AND {end}",
+            "timeFrom": start,
+            "timeTo": end,
+            "timeGroup": f"floor(extract(epoch from {column})/{self.step:.0f})*{self.step:.0f}",
+        }[macro[1]]
+
     def query(self, text: str) -> str:
-        """Put the variables into a query.
+        """Put the variables into a query, and write macros out.
 
         :raises LookupError: if one is not known.
         """
-        filled = self.fill(text)
+        filled = self.fill(_MACRO.sub(self._expanded, text))
         if left := _LEFT.search(filled):
             raise LookupError(f"{left[0]} is no variable, in {text}")
         return filled

@@ -36,6 +36,9 @@ _SIZES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
     "Bps": tuple((1000.0**n, f" {name}/s") for n, name in enumerate(("B", "kB", "MB", "GB"))),
     "reqps": ((1.0, " req/s"), (1e3, "K req/s")),
     "cps": ((1.0, " c/s"), (1e3, "K c/s")),
+    # a table has texts for times
+    "dateTimeFromNow": ((1.0, ""),),
+    "dateTimeAsIso": ((1.0, ""),),
 }
 """What one of a unit is called, from which size on."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GAP: Final = 8
 _CELL: Final = {"sm": 30, "md": 38, "lg": 46}
 _TIMES: Final = 5
+_DAY: Final = 86_400
 _LEGEND: Final = 2
 """Rows of a legend, at most."""
 
@@ -88,7 +89,8 @@ def _time_axes(canvas: Canvas, box: Box, one: Shown) -> Any:
     axes.set_xlim(one.view.start, one.view.end)
     between = (one.view.end - one.view.start) / _TIMES
     ticks = [one.view.start + between * (n + 0.5) for n in range(_TIMES)]
-    axes.set_xticks(ticks, [datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S") for at in ticks])
+    form = "%H:%M:%S" if between < _DAY else "%d %b"
+    axes.set_xticks(ticks, [datetime.fromtimestamp(at, UTC).strftime(form) for at in ticks])
     return axes
 
 
@@ -96,7 +98,7 @@ def _draw_graph(canvas: Canvas, box: Box, one: Shown) -> None:
     lines = [replace(line, points=_gapped(line.points, one.view.step)) for line in one.lines()]
     legend = _legend(box, lines) if one.options.get("legend", {}).get("showLegend", True) else []
     axes = _time_axes(canvas, box.inside(62, 2, 6, 24 + 18 * len(legend)), one)
-    _draw_lines(axes, lines)
+    _draw_lines(axes, lines, one.view.step)
     _scale(axes, lines[0].field)
     for number, row in enumerate(legend):
         x, y = box.x + 4, box.y + box.h - 8 - 18 * (len(legend) - 1 - number)
@@ -106,13 +108,20 @@ def _draw_graph(canvas: Canvas, box: Box, one: Shown) -> None:
             x += 28 + wide(name, 11)
 
 
-def _draw_lines(axes: Any, lines: list[Line]) -> None:
-    below: dict[float, float] = {}
+def _draw_lines(axes: Any, lines: list[Line], step: float) -> None:
+    below: dict[tuple[float, bool], float] = {}
     for line in lines:
         stacked = line.field.custom("stacking", {}).get("mode") == "normal"
-        base = [below.get(at, 0.0) if stacked else 0.0 for at, _ in line.points]
+        base = [below.get((at, y < 0), 0.0) if stacked else 0.0 for at, y in line.points]
         ats = [at for at, _ in line.points]
         values = [value + under for (_, value), under in zip(line.points, base, strict=True)]
+        if stacked:
+            below |= {
+                (at, y < 0): y + under for (at, y), under in zip(line.points, base, strict=True) if not math.isnan(y)
+            }
+        if line.field.custom("drawStyle") == "bars":
+            axes.bar(ats, [y for _, y in line.points], step * 0.8, base, color=line.colour)
+            continue
         axes.plot(
             ats,
             values,
@@ -122,8 +131,6 @@ def _draw_lines(axes: Any, lines: list[Line]) -> None:
             markevery=_alone(values),
         )
         axes.fill_between(ats, values, base, color=line.colour, alpha=line.field.custom("fillOpacity", 0) / 100, lw=0)
-        if stacked:
-            below |= {at: value for at, value in zip(ats, values, strict=True) if not math.isnan(value)}
 
 
 def _alone(values: list[float]) -> list[int]:

@@ -22,9 +22,22 @@ class Table:
     rows: tuple[Row, ...]
 
 
+class Rows(list["Series"]):
+    """What was found as a table already, beside the series that can be made of it.
+
+    :ivar table: the rows.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self.table = table
+
+
 def tables(answers: Iterable[tuple[Target, list[Series]]]) -> list[Table]:
     """What the queries of a table found, one table each; the values are called by the query where there are several."""
     given = list(answers)
+    if given and isinstance(given[0][1], Rows):
+        return [found.table for _, found in given if isinstance(found, Rows)]
     return [_table(found, f"Value #{target.ref}" if len(given) > 1 else "Value") for target, found in given]
 
 

@@ -252,7 +252,7 @@ def _volume(sql: Dialect) -> Panel:
         "What happens in this guild",
         *(_over_time(sql, "count(*)", name, sql.rows(name, where)) for name, where in whose.items()),
         says="Volume over time; which of these there are is set by ARGUS_ANALYTICS_EVENTS.",
-        width=16,
+        width=12,
         empty=NO_GUILD,
     )
 
@@ -268,7 +268,7 @@ def _exceptions(sql: Dialect) -> Panel:
         says="Classes of exceptions, by command. Those of bot_error have a traceback in the bot's log at that time; a "
         "missing permission of the bot is one of them.",
         units={"latest": "dateTimeFromNow"},
-        width=8,
+        width=12,
         empty="no command has failed there, or no guild's id stands in the box",
     )
 
@@ -283,6 +283,7 @@ def _gained(sql: Dialect) -> Panel:
         "short",
         f"SELECT {_JOINED} - {_LEFT} AS net {sql.rows('member_events', sql.guild)}",
         says="Who joined less who left, in the shown time. Negative for weeks: the guild shrinks.",
+        height=8,
         empty=NO_MEMBERS,
     )
 
@@ -325,6 +326,7 @@ def _channels(sql: Dialect) -> Panel:
         ),
         says="The 25 channels and threads with the most messages. Ids where names are not kept: names in "
         "ARGUS_ANALYTICS_EVENTS.",
+        width=6,
         height=10,
         empty=NO_MESSAGES,
     )
@@ -338,6 +340,7 @@ def _hours(sql: Dialect) -> Panel:
         says="When people write there, hours in UTC, over all days of the shown time: when to announce, and when to "
         "deploy.",
         across=True,
+        width=6,
         height=10,
         empty=NO_MESSAGES,
     )
@@ -356,7 +359,7 @@ def _writers(sql: Dialect) -> Panel:
         says="The 100 people who wrote most, as ids or hashes of them: ARGUS_ANALYTICS_USERS says which. Names are "
         "there with plain ids and names in ARGUS_ANALYTICS_EVENTS.",
         units={"first": "dateTimeAsIso", "last": "dateTimeAsIso"},
-        width=8,
+        width=12,
         height=10,
         empty=NO_USERS,
     )

@@ -12,7 +12,8 @@ from grafana.preview.board import ALL, Board, Panel, Target, Variable, View, boa
 JOB = Variable("job", ("a.b", "c"), (ALL,), several=True)
 BOT = Variable("bot", (), (ALL,), several=True, every=".*")
 BOX = Variable("box", (), ("a.b",))
-VIEW = View(1000, 1600, scrape=15, variables={one.name: one for one in (JOB, BOT, BOX)})
+IT = Variable("it", (), ("it's",))
+VIEW = View(1000, 1600, scrape=15, variables={one.name: one for one in (JOB, BOT, BOX, IT)})
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,11 @@ VIEW = View(1000, 1600, scrape=15, variables={one.name: one for one in (JOB, BOT
         ("${job:raw} [[job:raw]]", "a.b,c a.b,c"),
         ("${job:regex} ${bot:regex}", r"(a\.b|c) .*"),
         ("${job:text} ${box:text}", "All a.b"),
+        ("${job:sqlstring} ${bot:sqlstring} ${it:sqlstring}", "'a.b','c' .* 'it''s'"),
+        ("${job:percentencode} ${it:percentencode}", "%7Ba.b%2Cc%7D it%27s"),
+        ("$__timeFilter(at)", "at BETWEEN '1970-01-01T00:16:40Z' AND '1970-01-01T00:26:40Z'"),
+        ("$__timeFrom() $__timeTo()", "'1970-01-01T00:16:40Z' '1970-01-01T00:26:40Z'"),
+        ("$__timeGroup(at, $__interval)", "floor(extract(epoch from at)/15)*15"),
         ("[$__rate_interval] [$__range] $__range_s $__range_ms", "[60s] [600s] 600 600000"),
         ("$__interval $__interval_ms", "15s 15000"),
         ('"$1" "${1}00"', '"$1" "${1}00"'),
@@ -129,4 +135,5 @@ def test_the_boards_of_the_repository_are_read() -> None:
     found = {board.uid: board.datasource for board in boards()}
     assert found["argus-exporter-overview"] == "prometheus"
     assert found["argus-exporter-graphite"] == "graphite"
+    assert found["argus-exporter-analytics-postgres"] == "grafana-postgresql-datasource"
     assert all(board.title and board.variables for board in boards())

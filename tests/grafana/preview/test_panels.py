@@ -42,6 +42,14 @@ def ys(line: Any) -> list[float]:
     return [float(y) for y in line.get_ydata()]
 
 
+def test_stacked_bars_lie_on_each_other_and_what_is_less_than_nothing_below() -> None:
+    look = {"drawStyle": "bars", "stacking": {"mode": "normal"}}
+    found = series(1, math.nan, 3), series(10, 10, 10), series(-2, -2, -2)
+    _, axes = drawn("timeseries", *found, fieldConfig=config(custom=look))
+    bars = [(bar.get_y(), bar.get_height()) for bar in axes.patches if not math.isnan(bar.get_height())]
+    assert bars == [(0, 1), (0, 3), (1, 10), (0, 10), (3, 10), (0, -2), (0, -2), (0, -2)]
+
+
 def test_stacked_lines_lie_on_each_other_and_others_do_not() -> None:
     both = series(1, 2, 3), series(10, 10, 10)
     _, plain = drawn("timeseries", *both, fieldConfig=config())
@@ -163,3 +171,12 @@ def test_a_series_is_called_as_its_legend_says_or_by_its_labels(
     options = {"textMode": "name", "colorMode": "background"}
     sheet, _ = drawn("stat", series(1, **labels), legend=legend, fieldConfig=config(), options=options)
     assert [text.get_text() for text in sheet.texts] == [wanted]
+
+
+def test_days_stand_below_a_time_of_days_and_hours_below_a_shorter_one() -> None:
+    raw = {"type": "timeseries", "gridPos": {"x": 0, "y": 0, "w": 1, "h": 1}, "fieldConfig": config()}
+    for days, wanted in ((1, "02:24:00"), (10, "02 Jan")):
+        canvas, view = Canvas(600, 300), View(0, 86_400.0 * days)
+        DRAWN["timeseries"](canvas, BOX, Shown(Panel.read(raw), view, [(Target("A", "x", "a"), [series(1, 2)])]))
+        figure: Any = canvas._figure
+        assert figure.axes[-1].get_xticklabels()[0].get_text() == wanted
