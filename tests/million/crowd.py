@@ -40,7 +40,7 @@ if typing.TYPE_CHECKING:
 
 GUILDS: Final = 6
 MEMBERS: Final = 4
-COMMANDS: Final = 20
+COMMANDS: Final = 8
 """As subcommands of groups."""
 KEY: Final = "sixteen characters"
 BATCH: Final = 200
