@@ -47,6 +47,8 @@ LATE = 2.5
 """Seconds after which a sample is not the last one of a scrape every second."""
 
 GROWTH = re.compile(r"\b(?P<how>rate|increase)\((?P<of>\w*\{[^}]*\})\[(?P<window>\w+)\](?P<when> @ end\(\))?\)")
+INNER = re.compile(r"\[\w+:\w+\]")
+ALERTING = re.compile(r"ALERTS\{[^}]*\}")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Points = dict[float, float]
@@ -171,7 +173,7 @@ def differences(wanted: Answer, found: Answer, but: AbstractSet[float] = frozens
 
 def in_short(query: str) -> str:
     """The query with windows in which the bots have been there all the time."""
-    query = re.sub(r"\[\w+:\w+\]", f"[{WINDOW}:{SCRAPE:.0f}s]", query)
+    query = INNER.sub(f"[{WINDOW}:{SCRAPE:.0f}s]", query)
     return GROWTH.sub(
         lambda it: it[0].replace(f"[{it['window']}]", f"[{WINDOW}]") if seconds(it["window"]) > SHOWN else it[0], query
     )
@@ -199,17 +201,21 @@ def seconds(duration: str) -> int:
 
 
 async def unsure(world: World, target: Target, view: View) -> set[float]:
-    """When a counter of a query is younger than its window, or was not scraped at its beginning.
+    """When a counter of a query is younger than what is asked of it, or was not scraped at the beginning of that.
 
-    Where it began is what VictoriaMetrics has to guess, and what is too old for it is none of its business.
+    Where it began is what VictoriaMetrics has to guess, and what is too old for it is none of its business. An alert
+    that has been evaluated only once it forgets after a step.
     """
-    times: set[float] = set()
+    asked = [f"count({it[0]} unless {it[0]} offset 35s)" for it in ALERTING.finditer(target.expr)]
     for found in GROWTH.finditer(target.expr):
         now, then = edges(found)
-        late = "" if found["when"] else f" or count(time() - {seconds(found['window'])} - timestamp({then}) > {LATE})"
-        without = await world.scraping.ask(replace(target, expr=f"count({now} unless {then}){late}"), view)
-        times.update(at for series in without for at, _ in series.points)
-    return times
+        reach = seconds(found["window"]) * (2 if INNER.search(target.expr) else 1)
+        before = then.replace(f"offset {found['window']}", f"offset {reach}s")
+        asked.append(f"count({now} unless {before})")
+        if not found["when"]:
+            asked.append(f"count(time() - {seconds(found['window'])} - timestamp({then}) > {LATE})")
+    answers = [await world.scraping.ask(replace(target, expr=each), view) for each in asked]
+    return {at for series in answers for each in series for at, _ in each.points}
 
 
 # ------------------------------------------------------------------------------------------------- the tests
