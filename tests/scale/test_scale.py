@@ -53,4 +53,4 @@ async def test_a_small_fleet_with_a_past_is_measured_and_quick(tmp_path: Path) -
     assert well(found), report(Size(), found)
     assert found.samples > 2 * 1500 * 0.05 * 3600 / STEP
     assert found.firing == set()
-    assert "queries of the boards" in report(Size(), found)
+    assert "queries of boards" in report(Size(), found)
