@@ -1,16 +1,19 @@
 """``python -m tests.soak``: let a bot live through an hour of events and incidents; nothing may grow, nothing be lost.
 
-``--count N`` instead sends interactions alone, as fast as they go, at the bot's parser: see :mod:`tests.soak.soak`.
+Ctrl-C ends it before its time. ``--count N`` instead sends interactions alone, as fast as they go, at the bot's parser:
+see :mod:`tests.soak.soak`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import logging
 import secrets
+import signal
 import sys
 from collections import Counter
 from typing import Final
@@ -52,6 +55,8 @@ def main() -> int:
 async def _live(plan: Plan) -> int:
     print(plan, flush=True)
     run = Run(plan, lambda text: print(text, flush=True))
+    with contextlib.suppress(NotImplementedError):  # on Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, run.over.set)
     await run.run()
     happened = Counter(text.partition(" ")[0] for text in run.incidents.happened)
     print(f"{happened.total()} incidents healed:", ", ".join(f"{name} {count}" for name, count in happened.items()))

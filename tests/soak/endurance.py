@@ -236,6 +236,7 @@ class Run:
     """One run; what is wrong with it is in words.
 
     :ivar marks: seconds, and what was measured then.
+    :ivar over: set, it ends before its time, and is looked at.
     :ivar rest: what was measured before all.
     :ivar page: the last page, and :ivar book: what it was held against.
     """
@@ -249,6 +250,7 @@ class Run:
         self.plan = plan
         self.tell = tell
         self.marks: list[tuple[float, dict[str, float]]] = []
+        self.over = asyncio.Event()
         self.wrong: list[str] = []
         self.scrapes = 0
         self.rate = 0.0
@@ -308,7 +310,8 @@ class Run:
             healing = group.create_task(self.incidents.live())
             works = (people.live(self.plan.rate), self._scrape_often(http), self._mark_often(bot))
             working = [group.create_task(work) for work in works]
-            await asyncio.sleep(self.plan.seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.over.wait(), self.plan.seconds)
             self.incidents.stop()
             await healing
             for task in working:
