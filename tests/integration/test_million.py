@@ -96,7 +96,7 @@ async def test_what_was_given_up_while_the_database_hung_and_is_done_after_all_i
 ) -> None:
     async with crowd(store.url, **SMALL) as people:
         await people.live(SOME)
-        await written(people)
+        await people.written()
         freeze(store)
         with monkeypatch.context() as impatient:
             impatient.setattr(queue, "ATTEMPT_SECONDS", 1.0)
