@@ -389,10 +389,7 @@ class Wire(Part[HttpListener]):
         if not call.sent:  # cancelled, or RateLimited, before it was sent
             seconds = now - call.began
         elif after > UNHELD_SECONDS:
-            try:
-                seconds += _slept_after(last, after)
-            except ValueError as error:  # a header that is no number
-                self._failed(error)
+            seconds += _slept_after(last, after)
         last.limits = None
         if seconds < UNHELD_SECONDS:
             self.unheld += 1
@@ -427,7 +424,10 @@ def _slept_after(last: Exchange, passed: float) -> float:
     headers = last.limits or last.headers
     if headers is None or last.code == _TOO_MANY or last.code >= _SERVER_ERROR:
         return 0.0
-    reset_after = float(headers.get("X-RateLimit-Reset-After", 0))
+    try:
+        reset_after = float(headers.get("X-RateLimit-Reset-After", 0))
+    except ValueError:
+        return 0.0  # discord.py cannot read it either, and has not slept
     is_empty = headers.get("X-RateLimit-Remaining") == "0"
     return min(passed, reset_after) if is_empty or passed >= reset_after else 0.0
 
