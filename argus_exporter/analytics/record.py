@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import typing
@@ -43,7 +44,9 @@ class Recorder:
         # one that hears nothing wants the ends of commands to be seen, which are those of their interactions
         commands = CommandRows(self.desk) if "command" in words else CommandListener()
         self._commands: Final = commands if words & {"interaction", "command"} else None
-        self._events: Final = [each for word, each in _events(self.desk).items() if word in words]
+        self._messages: Final = MessageRows(self.desk)
+        events = _events(self.desk, self._messages)
+        self._events: Final = [each for word, each in events.items() if word in words]
         self._active = False
 
     def open(self) -> None:
@@ -57,6 +60,7 @@ class Recorder:
 
     def park(self) -> None:
         """Listen to the client's events. On its loop, after login."""
+        self._view.journal.afterwards.append((self._messages.settle,))
         for events in self._events:
             for event, callback in events.items():
                 self._view.on_check(event, self._guarded(callback))
@@ -67,6 +71,9 @@ class Recorder:
             return
         self._active = False
         followed = self._view.interactions.followed()
+        self._messages.settle()
+        with contextlib.suppress(ValueError):  # closed before it was parked
+            self._view.journal.afterwards.remove((self._messages.settle,))
         if self._interactions is not None:
             for receipt in followed:
                 self._interactions.left(receipt)
@@ -219,31 +226,27 @@ class MessageRows:
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
+        self._noted: Final[list[tuple[int, int, int, int, Any]]] = []
 
     def written(self, message: Any) -> None:
-        """Somebody has written. It is noted, and made a row with many others."""
-        journal, guild, author = self._desk.journal, message.guild, message.author
-        guild_id, known = guild.id if guild else 0, None if self._desk.names is None else author
-        journal.notes.append((self._make, message.id, guild_id, message.channel.id, author.id, known))
-        if len(journal.notes) >= journal.limit:
-            journal.settle()
+        """Somebody has written. It is noted, and made a row with many others, in half the time of one alone."""
+        desk, noted, guild, author = self._desk, self._noted, message.guild, message.author
+        known = None if desk.names is None else author
+        noted.append((message.id, guild.id if guild else 0, message.channel.id, author.id, known))
+        if len(noted) >= desk.journal.limit:
+            desk.journal.settle()
 
-    def _make(self, message_id: int, guild_id: int, channel_id: int, user_id: int, author: Any) -> None:
-        desk = self._desk
-        row = MessageRow(
-            message_id,
-            born(message_id),
-            True,  # noqa: FBT003 - by place is twice as fast
-            desk.shard(guild_id),
-            guild_id,
-            channel_id,
-            desk.user(user_id),
-            None,
-            None,
-        )
-        desk.emit(row)
+    def settle(self) -> None:
+        """Make rows of what is noted."""
+        desk, noted = self._desk, self._noted[:]
+        self._noted.clear()
+        emit, shard, user = desk.emit, desk.shard, desk.user
+        for message_id, guild_id, channel_id, user_id, _ in noted:
+            at = (message_id >> 22) + _DISCORD_EPOCH
+            emit(MessageRow(message_id, at, True, shard(guild_id), guild_id, channel_id, user(user_id), None, None))  # noqa: FBT003 - by place is twice as fast
         if desk.names is not None:
-            desk.meet(guild_id, channel_id, author)
+            for _, guild_id, channel_id, _, author in noted:
+                desk.meet(guild_id, channel_id, author)
 
     def edited(self, payload: Any) -> None:
         """Somebody has edited a message, or Discord has added an embed, which is no edit."""
@@ -310,9 +313,9 @@ class GuildRows:
         desk.emit(GuildEventRow(desk.now(), event, desk.shard(guild.id), guild.id, guild.member_count or 0))
 
 
-def _events(desk: Desk) -> dict[str, Mapping[str, Callback]]:
+def _events(desk: Desk, messages: MessageRows) -> dict[str, Mapping[str, Callback]]:
     """The client's events that are listened to, by the words that ask for them."""
-    messages, members, guilds = MessageRows(desk), MemberRows(desk), GuildRows(desk)
+    members, guilds = MemberRows(desk), GuildRows(desk)
     return {
         "message": {
             "message": messages.written,

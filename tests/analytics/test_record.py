@@ -144,17 +144,22 @@ async def test_a_messages_life_is_told_and_what_it_says_is_not() -> None:
 
 async def test_messages_are_noted_and_made_rows_many_at_once() -> None:
     async with Simulator() as sim, recording(PlainBot(), sim, "message") as rows:
+        recorder: Any = rows.recorder
+        noted = recorder._messages._noted
         rows.view.journal.hurry("tests", needed=False)
         sent = [int((await sim.message(guild=0))["id"]) for _ in range(3)]
-        await until(lambda: len(rows.view.journal.notes) == 3)
+        await until(lambda: len(noted) == 3)
         assert rows == []
         rows.view.journal.limit = 4
         sent.append(int((await sim.message(guild=0))["id"]))
         await until(lambda: rows)
         assert [row.id for row in rows.of(MessageRow)] == sent
+        rows.view.journal.settle()
         sent.append(int((await sim.message(guild=0))["id"]))
-        await until(lambda: rows.view.journal.notes)
+        await until(lambda: noted)
+        assert len(rows) == 4
     assert [row.id for row in rows.of(MessageRow)] == sent
+    assert rows.view.journal.afterwards == []
 
 
 async def test_many_messages_that_are_deleted_at_once_are_a_row_each() -> None:
