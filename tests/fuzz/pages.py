@@ -151,6 +151,7 @@ IDENTITY = re.compile(
     r"(?<!\d)\d{15,20}(?!\d)|[0-9a-fA-F]{32,}|[^\s@]+@[^\s@]+\.[^\s@]+|(?<![\d.])(\d{1,3}\.){3}\d{1,3}(?![\d.])"
 )
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_SNOWFLAKE = re.compile(r"(?<!\d)\d{15,20}(?!\d)")
 
 Declaration = tuple[str, str, str, tuple[tuple[str, Any], ...], int]
 Use = tuple[int, tuple[Any, ...], bool, Any]
@@ -208,7 +209,7 @@ def declared(bot: Bot, kind: str, name: str, text: str, labels: tuple[tuple[str,
     assert _NAME.fullmatch(name)
     assert text.isprintable()
     assert not name.startswith(OURS)
-    assert not IDENTITY.search(name)
+    assert not _SNOWFLAKE.search(name)
     assert {label for label, _ in labels} <= {"item", "kind", "place"}
     return handle
 

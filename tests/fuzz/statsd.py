@@ -213,7 +213,7 @@ def check_calls(given: Calls) -> None:
         accepted = [call for call in calls if is_taken(told, call)]
     lines = list(client.drain(FLAVOURS[flavour], prefix))
     read = [GRAMMARS[flavour].read(part) for line in lines for part in line.decode().split("\n")]
-    check_read(read, list(sums(flavour, prefix, accepted)), whole=FLAVOURS[flavour].whole)
+    check_read(flavour, read, sums(prefix, accepted))
     check_packed(lines, limit)
     if shown is not None:
         client.fold()
@@ -243,37 +243,36 @@ def is_taken(client: Any, call: Call) -> bool:
     return True
 
 
-def sums(flavour: str, prefix: str, calls: Iterable[Call]) -> Iterator[tuple[Key, float]]:
+def sums(prefix: str, calls: Iterable[Call]) -> dict[Key, float]:
+    """What was told of each stat; those that are one in a line (an empty tag is none) are not put together yet."""
+    stats: dict[Key, float] = {}
     for method, name, value, _, tags in calls:
-        labels = tuple(
-            sorted(
-                (key, OTHER if is_identity(key) or unfit(each) else text_of(each)) for key, each in (tags or {}).items()
-            )
-        )
+        pairs = (tags or {}).items()
+        labels = [(key, OTHER if is_identity(key) or unfit(each) else text_of(each)) for key, each in pairs]
         kind = {"incr": "c", "decr": "c", "timing": "ms", "set": "s"}.get(method, "g")
         number = -value if method == "decr" else value if kind == "c" else 1
-        yield (
-            (f"-{kind}" if number < 0 else kind, *identity(flavour, f"{prefix}.{name}" if prefix else name, labels)),
-            number,
-        )
+        stat = f"-{kind}" if number < 0 else kind, f"{prefix}.{name}" if prefix else name, tuple(sorted(labels))
+        stats[stat] = stats.get(stat, 0) + number
+    return stats
 
 
-def check_read(lines: list[Line], told: list[tuple[Key, float]], *, whole: bool) -> None:
+def check_read(flavour: str, lines: list[Line], stats: dict[Key, float]) -> None:
     """Counters have their sums; of all else there is something, and of nothing else is anything."""
-    totals: dict[Key, float] = {}
-    for key, number in told:
-        totals[key] = totals.get(key, 0) + number
-    found = {
-        (f"-{each.type}" if each.type == "c" and each.value[0] == "-" else each.type, each.name, each.labels): each
-        for each in lines
-    }
-    assert found.keys() <= totals.keys()
-    for key, total in totals.items():
+    told: dict[Key, float] = {}
+    for (kind, name, labels), number in stats.items():
+        key = kind, *identity(flavour, name, labels)
+        whole = FLAVOURS[flavour].whole and kind.endswith("c")
+        told[key] = told.get(key, 0) + (int(number) if whole else number)
+    found: dict[Key, float] = {}
+    for line in lines:
+        key = f"-{line.type}" if line.type == "c" and line.value[0] == "-" else line.type, line.name, line.labels
+        found[key] = found.get(key, 0) + (float(line.value) if line.type == "c" else 1)
+    assert found.keys() <= told.keys()
+    for key, number in told.items():
         if key[0].endswith("c"):
-            line = found.get(key)
-            assert float(line.value if line else 0) == float(int(total) if whole else total)
+            assert math.isclose(found.get(key, 0), number, rel_tol=1e-12), key
         else:
-            assert key in found or key[0] == "g"
+            assert key in found or key[0] == "g", key
 
 
 LINES = Target("lines", "of a series, what was told can be read back", read_flush, always(check_flush))
