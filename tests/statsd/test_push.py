@@ -301,19 +301,20 @@ async def test_nobody_listening_is_noticed_and_stops_nothing() -> None:
         assert value(one.instruments, ERRORS)
 
 
-async def test_a_label_of_65_kilobytes_and_values_that_are_none_are_left_out_and_counted() -> None:
+async def test_labels_that_no_datagram_holds_and_values_that_are_none_are_left_out_and_counted() -> None:
     with listening() as receiver:
         async with exporter(url_of(receiver), statsd_max_bytes=256) as one:
-            family = one.instruments.counter(Counter("odd_total", "x", "custom", (Label("n", 9, "x"),)))
-            for label, number in (("x" * 65_000, 1), ("inf", float("inf")), ("good", 2)):
-                family.labels(label).value = number
+            labels = Label("n", 9, "x"), Label("m", 9, "x")
+            family = one.instruments.counter(Counter("odd_total", "x", "custom", labels))
+            for label, number in (("x" * 128, 1), ("inf", float("inf")), ("good", 2)):
+                family.labels(label, label).value = number
             one.stats.incr("y" * 500)
             await flushed(one)
             one.sample()
             flushes = one._push._flushes  # type: ignore[union-attr]
             assert value(one.instruments, DROPPED, "value") == flushes
             assert value(one.instruments, DROPPED, "too_long") == flushes + 1
-        assert lines_in(receiver, "odd") == ["odd_total:2|c|#n:good"]
+        assert lines_in(receiver, "odd") == ["odd_total:2|c|#n:good,m:good"]
 
 
 async def test_a_loop_that_was_blocked_makes_up_for_no_flush_that_it_has_missed() -> None:
