@@ -53,7 +53,8 @@ UNDONE: Final = (
     ("INVITE_CREATE", "INVITE_DELETE"),
     ("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_REACTION_ADD", "MESSAGE_REACTION_REMOVE", "MESSAGE_DELETE"),
     ("MESSAGE_CREATE", "MESSAGE_REACTION_REMOVE_EMOJI", "MESSAGE_REACTION_REMOVE_ALL", "MESSAGE_DELETE_BULK"),
-    ("GUILD_UPDATE", "GUILD_EMOJIS_UPDATE", "GUILD_INTEGRATIONS_UPDATE", "USER_UPDATE", "RATE_LIMITED"),
+    ("GUILD_EMOJIS_UPDATE", "GUILD_EMOJIS_UPDATE"),
+    ("GUILD_UPDATE", "GUILD_INTEGRATIONS_UPDATE", "USER_UPDATE", "RATE_LIMITED"),
     ("GUILD_CREATE", "GUILD_DELETE"),
 )
 """What follows upon each other at once, so that the world does not grow: what is made is what goes."""
@@ -61,6 +62,7 @@ _GONE: Final[dict[str, Callable[[Json], Json]]] = {
     "CHANNEL_DELETE": lambda made: {"channel": int(made["id"])},
     "GUILD_ROLE_DELETE": lambda made: {"role_id": made["role"]["id"]},
     "GUILD_MEMBER_REMOVE": lambda made: {"user": made["user"]},
+    "GUILD_EMOJIS_UPDATE": lambda made: {"emojis": []},
     "VOICE_STATE_UPDATE": lambda made: {"channel_id": None},
 }
 """What is to be said of the last step, that it may be what the first has made."""
