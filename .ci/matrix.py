@@ -29,12 +29,15 @@ PYTHONS_OF = {
 NEWEST = "2.7"
 LEFT_OUT = (
     "tests/analytics/test_clickhouse.py",
+    "tests/analytics/test_postgres_questions.py",
     "tests/benchmarks",
     "tests/examples",
+    "tests/fuzz",
     "tests/grafana",
     "tests/integration",
     "tests/prometheus",
     "tests/rehearsal",
+    "tests/scale",
     "tests/simulator",
     "tests/soak/test_endurance.py",
     "tests/test_house.py",
