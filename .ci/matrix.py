@@ -44,6 +44,9 @@ LEFT_OUT = (
     "tests/test_packaging.py",
 )
 WITH_A_CLIENT = (
+    "tests/analytics/test_names.py",
+    "tests/analytics/test_record.py",
+    "tests/analytics/test_start.py",
     "tests/collectors",
     "tests/discordpy",
     "tests/faults/test_bot.py",
