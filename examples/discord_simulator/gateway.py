@@ -124,7 +124,7 @@ class Gateway:
         self.closes: Counter[tuple[str, str]] = Counter()
         """Connections that have ended, by (close code, who began it); what op 7 and op 9 lead to is the server's."""
         self.outages: Counter[int] = Counter()
-        """Those of them that had a session, by shard."""
+        """Those of them on which the client was told that its session began, by shard."""
         self.changed = asyncio.Event()
         self.silent = False
         """While set, events are lost instead of sent."""
@@ -224,6 +224,9 @@ class Gateway:
 
         What it got although the connection ended before that was counted is put in.
         """
+        if sequence < session.began:
+            self.outages[session.shard_id] -= 1
+            session.began = 0
         missed = session.missed(sequence)
         for event in session.missed(session.written) or ():
             if event.sequence <= sequence:
@@ -453,7 +456,7 @@ class Connection:
         session.presence = data.get("presence") or {}
         self._attach(session)
         guilds = self.gateway.guilds_of(session)
-        session.emit("READY", json.dumps(_ready(self.gateway, session, guilds)))
+        session.began = session.emit("READY", json.dumps(_ready(self.gateway, session, guilds))).sequence
         self.gateway.background(_greet(self.gateway, session, guilds))
 
     async def _on_resume(self, data: Json) -> None:
@@ -486,7 +489,7 @@ class Connection:
         self._attach(session)
         for event in missed:
             self.put(event)
-        session.emit("RESUMED", json.dumps({"_trace": ["simulator"]}))
+        session.began = session.emit("RESUMED", json.dumps({"_trace": ["simulator"]})).sequence
         self.gateway.notify()
 
     def _attach(self, session: Session) -> None:

@@ -47,6 +47,8 @@ class Session:
         self.valid = True
         self.ready = False
         self.written = 0
+        self.began = 0
+        """The number of the READY or RESUMED with which its last connection began for the client."""
         self.lost_at = 0.0
         self._history: deque[Event] = deque(maxlen=limits.replay)
         self._backlog = limits.backlog

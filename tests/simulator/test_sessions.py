@@ -180,3 +180,19 @@ async def test_the_books_tell_of_each_end_of_a_connection_who_began_it(sim: Simu
     server = {("4000", "server"): 1, ("4009", "server"): 1, ("1000", "server"): 1, ("1006", "server"): 1}
     assert sim.gateway.closes == server | {("1000", "client"): 1}
     assert sim.gateway.outages == {0: 4}
+
+
+async def test_a_session_that_the_client_has_not_heard_the_beginning_of_is_no_outage(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1) as bot:
+        session = sim.sessions[0]
+        await settled(sim, bot)
+        await sim.drop_shard(0)
+        await until(lambda: session.resumes == 1, sim)
+        await settled(sim, bot)
+        assert sim.gateway.outages == {0: 1}
+        # as where the frame that tells of it was lost
+        session.began = session.sequence + 1
+        await sim.drop_shard(0)
+        await until(lambda: session.resumes == 2, sim)
+        await settled(sim, bot)
+        assert sim.gateway.outages == {0: 1}

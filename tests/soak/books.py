@@ -10,6 +10,8 @@ How a use of the bot ended follows from the script, which has no luck in it, and
 was answered: each carries the interaction's token or the message's id. The one thing that cannot be known to the last
 unit is whether an answer that the simulator accepted within the last moments of the 3 s was sent within them by the
 bot's idea of Discord's clock, which is right to :data:`NEAR` seconds. These are counted by themselves.
+
+A connection that the bot has ended without that a close frame of it has arrived was closed with discord.py's 4000.
 """
 
 from __future__ import annotations
@@ -190,7 +192,7 @@ class Account(expectation.Session):
         made: dict[type[Any], Callable[[], Iterable[Step]]] = {
             Call: lambda: (),
             Trouble: lambda: (
-                Trouble("", -1, "", tuple(gateway.closes.elements())),
+                Trouble("", -1, "", tuple(_CLOSES.get(close, close) for close in gateway.closes.elements())),
                 *(Trouble("", shard, "", ()) for shard in gateway.outages.elements()),
             ),
             Happening: lambda: itertools.repeat(Happening(_RARE), sent_by_event(self.sim).get((_RARE,), 0)),
@@ -199,6 +201,7 @@ class Account(expectation.Session):
 
 
 _RARE: Final = "RATE_LIMITED"
+_CLOSES: Final = {("1006", "client"): ("4000", "client")}
 _MADE: Final[tuple[Any, Any]] = (SimpleNamespace(response=None), SimpleNamespace(response=4))
 
 

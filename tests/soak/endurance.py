@@ -219,10 +219,22 @@ class Trend:
     def grown(self) -> float:
         return self.slope * self.seconds
 
+    @property
+    def over(self) -> float:
+        """By how much its last quarter is above each of the others, which may have had less to do."""
+        quarter = max(1, len(self.values) // 4)
+        medians = [statistics.median(self.values[start:][:quarter]) for start in range(0, 4 * quarter, quarter)]
+        return medians[-1] - max(medians[:-1])
+
     def allowed(self, memory: float) -> float:
         """How much it may have grown: a fifth, and a few where there are few."""
         half = self.values[len(self.values) // 2 :]
         return memory if self.name == "memory" else max(5.0, 0.2 * statistics.median(half))
+
+    def is_growing(self, memory: float) -> bool:
+        """Whether it has grown by more than that, and is not only back where it was."""
+        allowed = self.allowed(memory)
+        return self.grown > allowed and (self.name == "memory" or self.over > allowed / 2)
 
     def __str__(self) -> str:
         first, last = self.values[0], self.values[-1]
@@ -388,7 +400,7 @@ class Run:
     def grown(self) -> list[str]:
         """What has grown; in a short run of memory alone, the rest takes some minutes to be what it is in the mean."""
         looked_at = [trend for trend in self.trends() if trend.name == "memory" or self.plan.seconds >= LONG]
-        found = [trend for trend in looked_at if trend.grown > trend.allowed(self.plan.growth)]
+        found = [trend for trend in looked_at if trend.is_growing(self.plan.growth)]
         return [f"{trend.name} has grown by {trend.grown:.1f} in {trend.seconds:.0f} s" for trend in found]
 
 

@@ -52,12 +52,16 @@ def test_growth_is_seen_through_bursts() -> None:
     bursts = [900.0 * (number % 7 == 0) for number in range(60)]
     steady = Trend.of("table", times, [100.0 + burst for burst in bursts])
     growing = Trend.of("table", times, [100.0 + 2 * number + burst for number, burst in enumerate(bursts)])
-    assert abs(steady.grown) < 1 < steady.allowed(0)
+    assert not steady.is_growing(0)
     assert growing.grown == pytest.approx(58)
-    assert growing.grown > growing.allowed(0) > steady.allowed(0)
+    assert growing.is_growing(0)
+    back = Trend.of("table", times, [*[200.0] * 30, *(100.0 + 3 * number for number in range(30))])
+    assert back.grown > back.allowed(0)
+    assert not back.is_growing(0)
     assert growing.slope == pytest.approx(0.2)
     leak = Trend.of("memory", times, [60 + 0.2 * number for number in range(60)])
-    assert leak.allowed(10.0) > leak.grown > leak.allowed(4.0)
+    assert leak.is_growing(4.0)
+    assert not leak.is_growing(10.0)
 
 
 def test_a_counter_that_falls_or_goes_is_noticed() -> None:
