@@ -126,9 +126,10 @@ class Metric:
         return frozenset(self.family + suffix for suffix in _SUFFIXES_OF[self.kind])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Counter(Metric):
     """Only ever goes up; ends in ``_total``."""
+
+    __slots__ = ()
 
     kind: ClassVar[Kind] = "counter"
 
@@ -139,9 +140,10 @@ class Counter(Metric):
             self._refuse("a counter's name ends in _total, after a name of its own")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Gauge(Metric):
     """Goes up and down; absent where its value is not known."""
+
+    __slots__ = ()
 
     kind: ClassVar[Kind] = "gauge"
 

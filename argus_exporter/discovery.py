@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import ipaddress
 import json
@@ -23,7 +22,7 @@ import time
 import typing
 import uuid
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import psutil
 
@@ -52,8 +51,7 @@ _META: Final = "__meta_argus_exporter_"
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """The process that a file belongs to.
 
     :param host: the machine's name.
@@ -76,7 +74,7 @@ class Owner:
         """Whose file it is; None for one that is not ours to read, or none of this package."""
         try:
             labels = json.loads(path.read_bytes())[0]["labels"]
-            owner = cls(*[str(labels[f"{_META}{field.name}"]) for field in dataclasses.fields(cls)])
+            owner = cls(*[str(labels[f"{_META}{field}"]) for field in cls._fields])
             return owner if 0 < int(owner.pid) < _PIDS else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
@@ -84,7 +82,7 @@ class Owner:
     @property
     def labels(self) -> dict[str, str]:
         """As labels of a target."""
-        return {f"{_META}{name}": value for name, value in dataclasses.asdict(self).items()}
+        return {f"{_META}{name}": value for name, value in self._asdict().items()}
 
     def is_gone(self) -> bool:
         """Whether it has ended; only to be asked within its own scope."""

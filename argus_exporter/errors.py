@@ -62,7 +62,7 @@ _CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class _Told:
     at: float
     left_out: int = 0
@@ -179,8 +179,7 @@ class ErrorLog:
         self._ledger.write(self._written if written else self._suppressed, (), CounterCell.inc)
 
 
-@dataclasses.dataclass(slots=True)
-class _Line:
+class _Line(typing.NamedTuple):
     fields: dict[str, object]
     trace: traceback.TracebackException
 

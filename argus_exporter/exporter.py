@@ -11,7 +11,7 @@ import typing
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
-from aiohttp import web
+from aiohttp.web_response import Response
 
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
@@ -40,6 +40,9 @@ from argus_exporter.version import VERSION
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
     from argus_exporter.analytics.start import Analytics
     from argus_exporter.discordpy import ClientView
@@ -119,24 +122,24 @@ class Exporter(CustomMethods, ManualMethods):
         """The port that is bound; None while there is none."""
         return self._site.port
 
-    async def handler(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handler(self, request: BaseRequest) -> StreamResponse:
         """Serve the page in an aiohttp application of your own: ``app.router.add_get("/metrics", exporter.handler)``.
 
         503 while the exporter is not running: what it last knew is no longer true. Asks for the token that
         is set.
         """
         if self._stack is None:
-            return web.Response(status=503, text="503: the exporter is not running\n")
+            return Response(status=503, text="503: the exporter is not running\n")
         return await self._site.metrics(request)
 
-    async def probe(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def probe(self, request: BaseRequest) -> StreamResponse:
         """Serve the probes in an application of your own, at paths that end in ``/livez``, ``/readyz``, ``/startupz``.
 
         There nobody answers while the loop stands still, as the exporter's own port does. 404 at other paths, 503 while
         the exporter is not running.
         """
         if self._stack is None:
-            return web.Response(status=503, text="503: the exporter is not running\n")
+            return Response(status=503, text="503: the exporter is not running\n")
         return await self._site.probe(request)
 
     def watch(self, loop: object, name: str | None = None) -> None:

@@ -5,7 +5,6 @@ Nothing of it raises into the bot, any thread may record, and what cannot be cou
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 import typing
@@ -36,8 +35,7 @@ class Scale(typing.Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class End:
+class End(typing.NamedTuple):
     """What is told of a command or of another interaction that has ended; ``metric`` is the one that counts them."""
 
     metric: Metric

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import typing
 from contextvars import ContextVar
@@ -20,8 +19,7 @@ DEEPEST: Final = 8
 """So many commands and events within one another are known: a listener that dispatches its own event has no end."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Inside:
+class _Inside(typing.NamedTuple):
     """What runs in this task, and what it runs in."""
 
     facts: Facts

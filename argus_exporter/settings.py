@@ -165,8 +165,7 @@ class Secret:
         return self._shown
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Supervisor:
+class Supervisor(typing.NamedTuple):
     """What systemd says of itself to a service with ``Type=notify`` or ``WatchdogSec=`` (sd_notify(3)).
 
     :param address: of its datagram socket.

@@ -109,7 +109,7 @@ async def test_a_process_says_where_it_is_while_it_runs(tmp_path: Path) -> None:
 async def test_an_exporter_that_is_started_again_says_so_again(tmp_path: Path) -> None:
     exporter = Exporter(port=0, file_sd_dir=tmp_path)
     for _ in range(2):
-        left(tmp_path, f"{HERE.host}-a-1.json", dataclasses.replace(HERE, start="1"))
+        left(tmp_path, f"{HERE.host}-a-1.json", HERE._replace(start="1"))
         async with exporter:
             await until(lambda: said(tmp_path) and "a:1" not in dict(said(tmp_path)))
             assert said(tmp_path) == [(f"127.0.0.1:{exporter.port}", {})]
@@ -277,9 +277,9 @@ async def swept(folder: Path) -> list[str]:
 async def test_what_nobody_has_refreshed_for_long_is_removed_later_too(tmp_path: Path) -> None:
     async with kept(Place(tmp_path)):
         await looked_at(tmp_path, 9191)
-        left(tmp_path, f"{HERE.host}-a-1.json", dataclasses.replace(HERE, start="1"), discovery.LEASE_SECONDS - 60)
+        left(tmp_path, f"{HERE.host}-a-1.json", HERE._replace(start="1"), discovery.LEASE_SECONDS - 60)
         await looked_at(tmp_path, 9191)
-        left(tmp_path, f"{HERE.host}-a-2.json", dataclasses.replace(HERE, start="1"), discovery.LEASE_SECONDS + 60)
+        left(tmp_path, f"{HERE.host}-a-2.json", HERE._replace(start="1"), discovery.LEASE_SECONDS + 60)
         await until(lambda: len(files(tmp_path)) == 2)
         assert files(tmp_path)[1].name.endswith("-a-1.json")
 
@@ -287,8 +287,8 @@ async def test_what_nobody_has_refreshed_for_long_is_removed_later_too(tmp_path:
 @pytest.mark.parametrize(
     ("owner", "age"),
     [
-        (dataclasses.replace(HERE, start="1"), 0.0),
-        (dataclasses.replace(HERE, scope="before", pid="1"), discovery.LEASE_SECONDS + 60),
+        (HERE._replace(start="1"), 0.0),
+        (HERE._replace(scope="before", pid="1"), discovery.LEASE_SECONDS + 60),
     ],
     ids=["another process has its number now", "of this machine, and nobody has refreshed it for long"],
 )
@@ -304,14 +304,14 @@ async def test_a_file_whose_process_is_gone_is_removed(
     ("name", "owner", "age"),
     [
         ("{host}-a-9300.json", HERE, 1e6),
-        ("{host}-a-9300.json", dataclasses.replace(HERE, scope="before"), discovery.LEASE_SECONDS - 60),
-        ("{host}-a-9300.json", dataclasses.replace(HERE, host="elsewhere", pid="1"), 1e6),
+        ("{host}-a-9300.json", HERE._replace(scope="before"), discovery.LEASE_SECONDS - 60),
+        ("{host}-a-9300.json", HERE._replace(host="elsewhere", pid="1"), 1e6),
         ("{host}-a-9300.json", None, 1e6),
-        ("{host}-a-9300.json", dataclasses.replace(HERE, pid="0"), 1e6),
-        ("{host}-a-9300.json", dataclasses.replace(HERE, pid="9" * 30), 1e6),
-        ("{host}-a-9300.json", dataclasses.replace(HERE, pid="x"), 1e6),
-        ("elsewhere-a-9300.json", dataclasses.replace(HERE, start="1"), 1e6),
-        ("{host}-a-9300.yml", dataclasses.replace(HERE, start="1"), 1e6),
+        ("{host}-a-9300.json", HERE._replace(pid="0"), 1e6),
+        ("{host}-a-9300.json", HERE._replace(pid="9" * 30), 1e6),
+        ("{host}-a-9300.json", HERE._replace(pid="x"), 1e6),
+        ("elsewhere-a-9300.json", HERE._replace(start="1"), 1e6),
+        ("{host}-a-9300.yml", HERE._replace(start="1"), 1e6),
         ("{host}-a-9300.json.tmp", None, discovery.LEASE_SECONDS - 60),
     ],
 )
@@ -329,7 +329,7 @@ async def test_half_a_file_that_somebody_left_long_ago_is_removed(tmp_path: Path
 
 def test_of_a_process_that_may_not_be_looked_at_nobody_says_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "_start_of", lambda _: "?")
-    assert not dataclasses.replace(HERE, start="1").is_gone()
+    assert not HERE._replace(start="1").is_gone()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")

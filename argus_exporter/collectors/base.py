@@ -33,7 +33,7 @@ def _count(family: CounterFamily, key: Key) -> None:
     family.labels(*key).inc()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Context:
     """What a collector is given.
 

@@ -25,7 +25,7 @@ _ZEROS_SHARE: Final = 2 / 3
 """Of the series of ``discord_commands_total``, how many commands that nobody has used yet may take."""
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Row:
     """The cells of one command of one type.
 

@@ -36,8 +36,7 @@ RECEIVING_SECONDS: Final = 30.0
 """A shard goes on receiving when it had a dispatch within this time."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ShardCells:
+class ShardCells(typing.NamedTuple):
     """The handles of one shard, bound once: a sample of 64 shards must not look up a thousand labels."""
 
     dispatches: CounterCell
@@ -81,7 +80,7 @@ class ShardCells:
         )
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Shard:
     """What is remembered of a shard. Times are those of ``time.perf_counter``, in seconds."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import typing
 from typing import ClassVar
@@ -17,8 +16,7 @@ if typing.TYPE_CHECKING:
     from argus_exporter.instruments import CounterCell, GaugeCell, Instruments
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoopCells:
+class LoopCells(typing.NamedTuple):
     """The handles of one loop; those of a name are the same, and so are those beyond the bound."""
 
     iterations: CounterCell

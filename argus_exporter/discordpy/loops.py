@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime as dt
 import functools
 import inspect
@@ -32,8 +31,7 @@ LONGEST_DAY: Final = 25 * 3600.0
 """From a time of day to the same of the next day; more is a time before a break."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoopState:
+class LoopState(typing.NamedTuple):
     """What is the case with a loop.
 
     :param dead: an exception has ended it; neither a stop nor a cancellation is one.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 import typing
@@ -20,8 +19,7 @@ CLOSE_CODE: Final = 4000
 """The code with which discord.py closes a websocket that it wants to resume."""
 
 
-@dataclasses.dataclass(slots=True)
-class Heart:
+class Heart(typing.NamedTuple):
     """What can be read of a shard's websocket at a sample. Times are those of ``time.perf_counter``, in seconds.
 
     :ivar answered: when the last heartbeat that was answered was sent; before the first answer, one interval before

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
 import typing
@@ -67,8 +66,7 @@ class GatewayListener:
         """Guild members were asked for over the gateway."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SessionStartLimit:
+class SessionStartLimit(typing.NamedTuple):
     """The answer of ``/gateway/bot``; ``reset_after`` in seconds."""
 
     total: int

@@ -15,9 +15,10 @@ if typing.TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
-    Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="argus_exporter", Basic realm="argus_exporter", charset="UTF-8"'}
 
@@ -66,7 +67,7 @@ class Guard:
     def guarded(self, handler: Handler) -> Handler:
         """A handler that answers 401 to those who may not have what ``handler`` has."""
 
-        async def guard(request: web.BaseRequest) -> web.StreamResponse:
+        async def guard(request: BaseRequest) -> StreamResponse:
             if await self._admits(request):
                 return await handler(request)
             self._refused()
@@ -89,7 +90,7 @@ class Guard:
             msg = f"{variable_of('token_file')}={str(self._file)!r} is not allowed: no text file with a token in it"
             raise SettingError(msg) from None
 
-    async def _admits(self, request: web.BaseRequest) -> bool:
+    async def _admits(self, request: BaseRequest) -> bool:
         transport = request.transport
         if self._certificate and not (transport is not None and transport.get_extra_info("peercert")):
             return False

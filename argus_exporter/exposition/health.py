@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import time
@@ -18,7 +17,8 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
     from argus_exporter.catalogue import Gauge
     from argus_exporter.exposition.door import Door
@@ -54,8 +54,7 @@ class Limits(typing.Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Bot:
+class Bot(typing.NamedTuple):
     """What a probe has to ask.
 
     :ivar sample: brings the shards' gauges up to date, on the loop.
@@ -68,8 +67,7 @@ class Bot:
     frames: Callable[[int], Frames]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class State:
+class State(typing.NamedTuple):
     """How the bot is.
 
     :ivar started: whether it was ready once, which a bot on its way through an outage still is.
@@ -188,14 +186,14 @@ class Health:
 
     # ------------------------------------------------------------------------------------- with the loop's help
 
-    async def _livez(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _livez(self, request: BaseRequest) -> StreamResponse:
         return await _reply(request, [], {})  # whoever answers this is the loop
 
-    async def _readyz(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _readyz(self, request: BaseRequest) -> StreamResponse:
         state = self.state()
         return await _reply(request, state.why_not_ready(self._limits.ready_guilds), state.as_data())
 
-    async def _startupz(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _startupz(self, request: BaseRequest) -> StreamResponse:
         state = self.state()
         return await _reply(request, state.why_not_started(), state.as_data())
 
@@ -239,7 +237,7 @@ def _json(status: str, reasons: list[str], data: Mapping[str, object]) -> bytes:
     return json.dumps({"status": status, "reasons": reasons, **data}, indent=1).encode() + b"\n"
 
 
-async def _reply(request: web.BaseRequest, reasons: list[str], data: Mapping[str, object]) -> web.StreamResponse:
+async def _reply(request: BaseRequest, reasons: list[str], data: Mapping[str, object]) -> StreamResponse:
     body = _json("failing" if reasons else "ok", reasons, data)
     reply = Reply([body], status=503 if reasons else 200, headers={"Content-Type": "application/json"})
     await reply.send(request)

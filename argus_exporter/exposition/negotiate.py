@@ -5,7 +5,6 @@ Nothing here raises: a header that makes no sense is no wish, and who has no wis
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing
 from typing import Final
@@ -22,8 +21,7 @@ _MOST: Final = 4096
 _QUALITY: Final = re.compile(r"[01]?(\.\d*)?")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(typing.NamedTuple):
     """One entry of a header: what it names, its parameters, and how much it is wanted."""
 
     name: str

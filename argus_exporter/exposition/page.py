@@ -17,7 +17,8 @@ from argus_exporter.exposition.turns import TURN, Turns
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
     from argus_exporter.instruments import Instruments
 
@@ -61,7 +62,7 @@ class Page:
         self._scrapes: Final = instruments.counter(SCRAPES_TOTAL).labels()
         self._refused: Final = instruments.counter(REQUESTS_REFUSED_TOTAL).labels("busy")
 
-    async def handler(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handler(self, request: BaseRequest) -> StreamResponse:
         """Serve the page: a handler for any aiohttp application or server.
 
         GET, and HEAD, which renders nothing and says no length. 503 with ``Retry-After`` beyond :data:`ADMITTED`
@@ -104,7 +105,7 @@ class Page:
         yield from theirs
         yield end_of(openmetrics=openmetrics)
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, request: BaseRequest) -> StreamResponse:
         try:
             reply = await self._answer(request)
         except Exception as error:  # noqa: BLE001 - an answer, and not a broken connection
@@ -114,7 +115,7 @@ class Page:
             self._scrapes.value += 1
         return reply
 
-    async def _answer(self, request: web.BaseRequest) -> Reply:
+    async def _answer(self, request: BaseRequest) -> Reply:
         if request.method not in METHODS:
             return Reply.not_allowed()
         openmetrics = wants_openmetrics(_header(request, "Accept"))
@@ -126,7 +127,7 @@ class Page:
         return Reply(chunks, headers=headers)
 
 
-def _header(request: web.BaseRequest, name: str) -> str:
+def _header(request: BaseRequest, name: str) -> str:
     return ",".join(request.headers.getall(name, ()))
 
 

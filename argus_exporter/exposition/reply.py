@@ -7,12 +7,14 @@ import logging
 import typing
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_response import StreamResponse
 
 from argus_exporter.exposition.turns import Turns
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aiohttp.web_request import BaseRequest
 
 WRITE_SECONDS: Final = 30.0
 """Seconds in which a client has to take its answer, whatever the length; then its connection is dropped."""
@@ -22,7 +24,7 @@ METHODS: Final = ("GET", "HEAD")
 _log: Final = logging.getLogger(__name__)
 
 
-class Reply(web.StreamResponse):
+class Reply(StreamResponse):
     """An answer that is sent by :meth:`send`, under a time limit of its own.
 
     It is sent in chunks, as it comes: to join a page of a megabyte would cost the event loop more than to send it.
@@ -47,7 +49,7 @@ class Reply(web.StreamResponse):
         allowed = ", ".join(METHODS)
         return cls.text(f"405: only {allowed}", status=405, headers={"Allow": allowed})
 
-    async def send(self, request: web.BaseRequest, *, within: float = WRITE_SECONDS) -> bool:
+    async def send(self, request: BaseRequest, *, within: float = WRITE_SECONDS) -> bool:
         """Send it, and say whether the client took all of it. One that does not is dropped; one that is gone, is gone.
 
         :param within: seconds for all of it.
@@ -71,7 +73,7 @@ class Reply(web.StreamResponse):
             transport.set_write_buffer_limits()
         return True
 
-    async def _send_all(self, request: web.BaseRequest) -> None:
+    async def _send_all(self, request: BaseRequest) -> None:
         await self.prepare(request)
         turns = Turns()
         chunks = self._chunks if request.method != "HEAD" else ()

@@ -12,8 +12,10 @@ import typing
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_server import Server as HttpServer
 
 from argus_exporter.exposition.gate import Gate, rounds
 from argus_exporter.exposition.reply import METHODS, Reply
@@ -25,10 +27,12 @@ if typing.TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from aiohttp.web_response import StreamResponse
+
     from argus_exporter.exposition.door import Listening
     from argus_exporter.exposition.files import Watched
 
-Handler = typing.Callable[[web.BaseRequest], "Awaitable[web.StreamResponse]"]
+    Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 RETRY_SECONDS: Final = 1.0
 """Between two attempts to listen."""
@@ -114,7 +118,7 @@ class Server:
         self._turnstile: Final = Turnstile()
         self._gate: Final = Gate(certificates, self._connection, self._turnstile.quiet, lambda: refused("handshake"))
         self._scheme: Final = "http" if certificates is None else "https"
-        self._http: web.Server | None = None
+        self._http: HttpServer | None = None
         self._listener: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
 
@@ -135,7 +139,7 @@ class Server:
         if port is None or self._opening is not None:
             return
         ports = port if isinstance(port, range) else range(port, port + 1)
-        self._http = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
+        self._http = HttpServer(self._handle, request_factory=_request, handler_cancellation=True)
         tried = asyncio.Event()
         self._opening = asyncio.create_task(self._open(ports, tried), name="argus_exporter: listen")
         with contextlib.suppress(TimeoutError):
@@ -223,7 +227,7 @@ class Server:
 
     # ------------------------------------------------------------------------------------- answering
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
         connection = typing.cast("_Connection", request.protocol)
         connection.begin()
         try:
@@ -231,7 +235,7 @@ class Server:
         finally:
             connection.end()
 
-    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _route(self, request: BaseRequest) -> StreamResponse:
         handler = self._routes.get(request.path)
         if handler is not None and request.method in METHODS:
             return await handler(request)
@@ -240,7 +244,7 @@ class Server:
         await reply.send(request)
         return reply
 
-    async def _index(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _index(self, request: BaseRequest) -> StreamResponse:
         page = _INDEX.format(version=html.escape(VERSION), path=html.escape(self._settings.metrics_path))
         reply = Reply([page.encode()], headers={"Content-Type": "text/html; charset=utf-8"})
         await reply.send(request)
@@ -255,14 +259,14 @@ def _is_loopback(listening: Listening) -> bool:
     return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
-class _Connection(web.RequestHandler):
+class _Connection(RequestHandler):
     """aiohttp's, with an end to its patience: it waits for a request, or for the rest of one, as long as it takes.
 
     :param turnstile: what comes takes its turn there.
     :ivar busy: whether a request is being answered.
     """
 
-    def __init__(self, manager: web.Server, turnstile: Turnstile, refused: Callable[[str], None]) -> None:
+    def __init__(self, manager: HttpServer, turnstile: Turnstile, refused: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"access_log": None, "logger": _Quiet(_log, {}), "lingering_time": _LINGER}
         options["auto_decompress"] = False  # no body is wanted, and a small one may unpack to hundreds of megabytes
         super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=_KEEP_ALIVE, **options)
@@ -317,14 +321,14 @@ class _Connection(web.RequestHandler):
             self.transport.abort()
 
 
-class _Request(web.BaseRequest):
+class _Request(BaseRequest):
     """A request whose answers do not say what software wrote them, those of aiohttp itself included."""
 
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+    async def _prepare_hook(self, response: StreamResponse) -> None:
         response.headers.pop("Server", None)
 
 
-def _request(*parts: Any) -> web.BaseRequest:
+def _request(*parts: Any) -> BaseRequest:
     arguments: tuple[Any, ...] = (*parts, asyncio.get_running_loop())
     return _Request(*arguments)
 
@@ -352,7 +356,7 @@ class _Quiet(_Adapter):
             self.error(msg, *args, exc_info=exc_info, **kwargs)
 
 
-async def _hang_up(http: web.Server) -> None:
+async def _hang_up(http: HttpServer) -> None:
     """End every connection: the idle ones at once, the others after their grace."""
     transports = [each.transport for each in http.connections]
     http.pre_shutdown()

@@ -6,7 +6,7 @@ import contextlib
 import typing
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_response import Response
 
 from argus_exporter.catalogue import REFUSALS, REQUESTS_REFUSED_TOTAL
 from argus_exporter.exposition.auth import Guard
@@ -18,6 +18,9 @@ from argus_exporter.settings import supervisor
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
     from argus_exporter.exposition.health import Bot
     from argus_exporter.exposition.server import Handler
@@ -66,10 +69,10 @@ class Site:
         """The port that is bound; None while there is none."""
         return self._server.port
 
-    async def probe(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def probe(self, request: BaseRequest) -> StreamResponse:
         """Serve the probe that the last word of the path names."""
         handler = self._health.routes.get(f"/{request.path.rpartition('/')[2]}")
-        return web.Response(status=404) if handler is None else await handler(request)
+        return Response(status=404) if handler is None else await handler(request)
 
     async def start(self) -> None:
         """Listen, or begin to try; and look after the loop, if anybody could ask."""

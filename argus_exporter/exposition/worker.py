@@ -24,7 +24,7 @@ class JobError(Exception):
     """A job raised; what, is the cause."""
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class _Job(Generic[T]):
     """A job that has not begun, and who waits for it."""
 

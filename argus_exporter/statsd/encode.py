@@ -48,11 +48,10 @@ name becomes ``name-``.
 
 from __future__ import annotations
 
-import dataclasses
 import string
 import typing
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,8 +88,7 @@ def _printable_but(characters: str) -> Callable[[str], bool]:
     return lambda character: character.isprintable() and character not in characters
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Flavour:
+class Flavour(NamedTuple):
     """How a flavour spells a name and its labels.
 
     :param key: spells the name of a label; None where only the values go out.

@@ -34,7 +34,7 @@ _SPARE: Final = 1000
 _A_TURN: Final = 128
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class _Known:
     """A series that was seen, its number, and the flush that saw it last."""
 
