@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import sys
 import types
@@ -54,10 +53,9 @@ class ClientExporter(Exporter):
     def _make_analytics(self, url: Secret | None) -> Analytics | None:
         if url is None:
             return None
-        made: Analytics = importlib.import_module("argus_exporter.analytics.start").Analytics(
-            self.settings, url, self.instruments, self._view
-        )
-        return made
+        from argus_exporter.analytics.start import Analytics  # noqa: PLC0415 - only where it is on
+
+        return Analytics(self.settings, url, self.instruments, self._view)
 
     def _is_ready(self) -> bool:
         return self.client.is_ready()

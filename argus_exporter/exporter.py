@@ -22,7 +22,6 @@ from argus_exporter.collectors.watchdog import frames_of
 from argus_exporter.custom import Custom, CustomMethods
 from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
-from argus_exporter.discovery import Discovery
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.health import Bot
@@ -34,7 +33,6 @@ from argus_exporter.manual import Manual, ManualMethods
 from argus_exporter.settings import Settings
 from argus_exporter.statsd import AsyncStatsClient
 from argus_exporter.statsd.encode import FLAVOURS
-from argus_exporter.statsd.push import Push, Wire
 from argus_exporter.threads import Ledger
 from argus_exporter.version import VERSION
 
@@ -47,8 +45,10 @@ if typing.TYPE_CHECKING:
     from argus_exporter.analytics.start import Analytics
     from argus_exporter.discordpy import ClientView
     from argus_exporter.discordpy.outcomes import Rules
+    from argus_exporter.discovery import Discovery
     from argus_exporter.instruments import CounterFamily, Key
     from argus_exporter.settings import Secret
+    from argus_exporter.statsd.push import Push
 
 _KINDS_LOGGED: Final = 100
 """Of how many kinds of caught exceptions the first is logged; the counter counts on."""
@@ -213,6 +213,8 @@ class Exporter(CustomMethods, ManualMethods):
     def _make_discovery(self) -> Discovery | None:
         if self.settings.file_sd_dir is None or self.settings.port is None:
             return None
+        from argus_exporter.discovery import Discovery  # noqa: PLC0415 - only where it is on
+
         return Discovery(self.settings, self.instruments, lambda: self.port)
 
     def _start_discovery(self, stack: AsyncExitStack) -> None:
@@ -226,6 +228,8 @@ class Exporter(CustomMethods, ManualMethods):
     def _make_push(self, url: str | None) -> Push | None:
         if url is None:
             return None
+        from argus_exporter.statsd.push import Push, Wire  # noqa: PLC0415 - only where it is on
+
         settings = self.settings
         wire = Wire(
             url,

@@ -37,6 +37,8 @@ if typing.TYPE_CHECKING:
 
     import prometheus_client
 
+    from argus_exporter.catalogue import Kind
+
 Key = tuple[str, ...]
 
 TRACE_ID: Final = "trace_id"
@@ -162,6 +164,12 @@ class Reading(NamedTuple):
     value: float
 
 
+Described = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_FAMILIES: Final[Mapping[Kind, type[Described]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 AnyCell = CounterCell | GaugeCell | HistogramCell
 Cell = TypeVar("Cell", bound=AnyCell)
 
@@ -350,27 +358,19 @@ class Instruments:
 
 def _count_series(family: AnyFamily) -> int:
     metric = family.metric
-    if isinstance(metric, Gauge):
+    if metric.kind == "gauge":
         gauges = typing.cast("GaugeFamily", family).cells.values()
         return len([1 for cell in gauges if cell.value is not None])  # twice as fast as a sum of bools
     return len(family.cells) * (len(metric.edges) + 3 if isinstance(metric, Histogram) else 1)
 
 
-def _described(family: AnyFamily) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+def _described(family: AnyFamily) -> Described:
     metric = family.metric
     names = [name for name, _ in family.pairs(metric.label_names)]
-    if isinstance(metric, Counter):
-        return CounterMetricFamily(metric.name, metric.help, labels=names)
-    if isinstance(metric, Gauge):
-        return GaugeMetricFamily(metric.name, metric.help, labels=names)
-    return HistogramMetricFamily(metric.name, metric.help, labels=names)
+    return _FAMILIES[metric.kind](metric.name, metric.help, labels=names)
 
 
-def _add(
-    collected: CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily,
-    labels: list[str],
-    cell: AnyCell,
-) -> None:
+def _add(collected: Described, labels: list[str], cell: AnyCell) -> None:
     if isinstance(collected, HistogramMetricFamily):
         assert isinstance(cell, HistogramCell)  # noqa: S101 - narrows for the type checkers
         collected.add_metric(

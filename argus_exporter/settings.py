@@ -48,23 +48,24 @@ ANALYTICS_USERS: Final = (OFF, "hash", "plain")
 DISABLEABLE: Final = tuple(noun for noun in COLLECTORS if noun not in {"statsd", "analytics", "exporter", "registry"})
 """Collectors that ``ARGUS_DISABLE`` may name."""
 
-_HOST_NAME: Final = re.compile(
+# patterns as text: re compiles them where they are asked for, and of most nobody asks
+_HOST_NAME: Final = (
     r"(?=.{1,253}\Z)"  # RFC 1035
     r"(?:(?!-)[A-Za-z0-9_-]{1,63}\.)*"
     r"(?![0-9]+\.?\Z)(?!-)[A-Za-z0-9_-]{1,63}\.?\Z"  # digits at the end would be an address, and 0 all of them
 )
-_IPV6_SCOPE: Final = re.compile(r"[A-Za-z0-9._-]*\Z")
-_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?\Z")
+_IPV6_SCOPE: Final = r"[A-Za-z0-9._-]*\Z"
+_PATH: Final = r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?\Z"
 _SWITCH: Final[dict[str, bool]] = {
     **dict.fromkeys(("on", "true", "yes", "1"), True),
     **dict.fromkeys(("off", "false", "no", "0"), False),
 }
-_CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*\Z")
-_SERVICE_LINK: Final = re.compile(r"\s*(tcp|udp|sctp)://", re.ASCII)
+_CLASS: Final = r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*\Z"
+_SERVICE_LINK: Final = r"(?a:\s)*(?:tcp|udp|sctp)://"
 _LAST_PORT: Final = 65535
 _MOST_PORTS: Final = 1000
-_PORTS: Final = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z")
-_STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?\Z")
+_PORTS: Final = r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z"
+_STATSD_PREFIX: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?\Z"
 _DATAGRAM: Final = (256, 65507)
 _LONGEST_CONSTANT: Final = 128
 _LONGEST_SHOWN: Final = 100
@@ -73,10 +74,10 @@ _LONGEST_TOKEN: Final = 4096
 _MOST_TOKENS: Final = 100
 _LARGEST_TOKEN_FILE: Final = 1024 * 1024
 _DATABASES: Final = ("clickhouse", "clickhouses", "postgresql")
-_DATABASE: Final = re.compile(r"/[^/]+\Z")
+_DATABASE: Final = r"/[^/]+\Z"
 _LONGEST_URL: Final = 4096
 _LONGEST_KEY: Final = (16, 1024)
-_USER_INFO: Final = re.compile(r"(?<=//).*@")
+_USER_INFO: Final = r"(?<=//).*@"
 _STATE_HOMES: Final = {
     "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     "darwin": ("XDG_STATE_HOME", "~/Library/Application Support"),
@@ -84,8 +85,8 @@ _STATE_HOMES: Final = {
 _XDG_STATE_HOME: Final = ("XDG_STATE_HOME", "~/.local/state")
 
 
-_BETWEEN_TOKENS: Final = re.compile(r"[,\r\n]")
-_DIGITS: Final = re.compile(r"[0-9]{1,15}\Z")
+_BETWEEN_TOKENS: Final = r"[,\r\n]"
+_DIGITS: Final = r"[0-9]{1,15}\Z"
 
 
 class SettingError(ValueError):
@@ -112,7 +113,7 @@ class Tokens:
 
         :raises ValueError: if one of them is not printable or too long, or there are too many.
         """
-        tokens = {token for part in _BETWEEN_TOKENS.split(text) if (token := part.strip())}
+        tokens = {token for part in re.split(_BETWEEN_TOKENS, text) if (token := part.strip())}
         _require(that=len(tokens) <= _MOST_TOKENS)
         _require(that=all(token.isprintable() and len(token) <= _LONGEST_TOKEN for token in tokens))
         written = {token.encode(coding) for token in tokens for coding in _codings(token)}
@@ -183,7 +184,9 @@ def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
     if not address.startswith(("/", "@")):
         return None
     micros = environ.get("WATCHDOG_USEC", "")
-    watched = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) and _DIGITS.match(micros) is not None
+    watched = (
+        environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) and re.match(_DIGITS, micros) is not None
+    )
     return Supervisor(re.sub(r"\A@", "\0", address), int(micros) / 1e6 if watched and int(micros) else None)
 
 
@@ -209,7 +212,7 @@ def _port(value: object) -> int | range:
     if isinstance(value, range):
         value = f"{value.start}-{value[-1]}" if value and value.step == 1 else ""
     text = _text(value)
-    found = _PORTS.match(text)
+    found = re.match(_PORTS, text)
     if found is None:
         port = int(text)
         _require(that=0 <= port <= _LAST_PORT)
@@ -225,7 +228,7 @@ def _host(value: object) -> str:
     address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if _is_address(address):
         return address
-    _require(that=_HOST_NAME.match(host) is not None)
+    _require(that=re.match(_HOST_NAME, host) is not None)
     return host
 
 
@@ -234,12 +237,12 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return _IPV6_SCOPE.match(text.partition("%")[2]) is not None
+    return re.match(_IPV6_SCOPE, text.partition("%")[2]) is not None
 
 
 def _path(value: object) -> str:
     path = _text(value)
-    _require(that=_PATH.match(path) is not None)
+    _require(that=re.match(_PATH, path) is not None)
     return path
 
 
@@ -284,7 +287,7 @@ def _statsd_url(value: object) -> str:
 
 def _statsd_prefix(value: object) -> str:
     text = _text(value)
-    _require(that=not text or (len(text) <= _LONGEST_CONSTANT and _STATSD_PREFIX.match(text) is not None))
+    _require(that=not text or (len(text) <= _LONGEST_CONSTANT and re.match(_STATSD_PREFIX, text) is not None))
     return text.removesuffix(".")
 
 
@@ -300,7 +303,7 @@ def _class(value: object) -> str:
         _require(that=issubclass(value, BaseException))
         return f"{value.__module__}.{value.__qualname__}"
     name = _text(value)
-    _require(that=_CLASS.match(name) is not None)
+    _require(that=re.match(_CLASS, name) is not None)
     return name
 
 
@@ -423,7 +426,7 @@ def _database_url(value: object) -> Secret:
     text = _revealed(value)
     url = urlsplit(text)
     _require(that=text.isprintable() and " " not in text and len(text) <= _LONGEST_URL and not url.fragment)
-    _require(that=url.scheme in _DATABASES and _DATABASE.match(url.path) is not None and url.port != 0)
+    _require(that=url.scheme in _DATABASES and re.match(_DATABASE, url.path) is not None and url.port != 0)
     _host(unquote(url.hostname or ""))
     user, at, host = url.netloc.rpartition("@")
     shown = f"{url.scheme}://{HIDDEN if user else ''}{at}{host}{url.path}{f'?{HIDDEN}' if url.query else ''}"
@@ -815,7 +818,7 @@ class Settings:
         environ = os.environ if environ is None else environ
         names = [field.name for field in dataclasses.fields(cls)]
         found = {name: environ[variable_of(name)] for name in names if environ.get(variable_of(name), "").strip()}
-        if _SERVICE_LINK.match(found.get("port", "")):
+        if re.match(_SERVICE_LINK, found.get("port", "")):
             link = _shown(found.pop("port"))
             _log.warning("%s=%s is a service link of Kubernetes, not a setting: left alone", variable_of("port"), link)
         given: dict[str, Any] = {**found, **arguments}
@@ -838,6 +841,6 @@ def _shown(value: object) -> str:
         text = repr(value)
     except _REFUSALS:  # an int of more digits than Python writes
         text = f"<{type(value).__name__}>"
-    text = _USER_INFO.sub(f"{HIDDEN}@", text)
+    text = re.sub(_USER_INFO, f"{HIDDEN}@", text)
     text = text if text.isprintable() else text.encode("unicode_escape").decode()
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}\N{HORIZONTAL ELLIPSIS}"

@@ -9,8 +9,6 @@ import time
 import typing
 from typing import ClassVar, Final
 
-import psutil
-
 from argus_exporter.catalogue import (
     PROCESS_CPU_SECONDS_TOTAL,
     PROCESS_MAX_FDS,
@@ -25,6 +23,8 @@ from argus_exporter.collectors.base import Collector
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
+
+    import psutil
 
     from argus_exporter.collectors.base import Context
     from argus_exporter.instruments import GaugeCell
@@ -109,6 +109,8 @@ class ProcessCollector(Collector):
 
         :raises psutil.Error: if the system does not let the process see itself at all.
         """
+        import psutil  # noqa: PLC0415 - only where it is on
+
         self._process = psutil.Process()
         self._fill(AT_START, self._process)
 

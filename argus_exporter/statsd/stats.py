@@ -7,7 +7,6 @@ import hashlib
 import random
 import re
 import typing
-from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -69,8 +68,8 @@ def spelled(value: float) -> bytes:
         return b"%d" % value
     if value == (whole := int(value)):
         return b"%d" % whole
-    text = repr(float(value))
-    return (format(Decimal(text), "f") if "e" in text else text).encode()
+    digits, _, exponent = repr(float(value)).partition("e")
+    return f"{value:.{len(digits.partition('.')[2]) - int(exponent)}f}".encode() if exponent else digits.encode()
 
 
 class Stat(abc.ABC, Generic[Amount]):
