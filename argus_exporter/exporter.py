@@ -24,9 +24,9 @@ from argus_exporter.discordpy import Loops
 from argus_exporter.discordpy.outcomes import RULES, outcome_of
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
+from argus_exporter.exposition.collector import RegistryCollector
 from argus_exporter.exposition.health import Bot
 from argus_exporter.exposition.page import Page
-from argus_exporter.exposition.registry import RegistryCollector, UserRegistry
 from argus_exporter.exposition.site import Site
 from argus_exporter.instruments import CounterCell, Instruments
 from argus_exporter.manual import Manual, ManualMethods
@@ -46,6 +46,7 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView
     from argus_exporter.discordpy.outcomes import Rules
     from argus_exporter.discovery import Discovery
+    from argus_exporter.exposition.registry import UserRegistry
     from argus_exporter.instruments import CounterFamily, Key
     from argus_exporter.settings import Secret
     from argus_exporter.statsd.push import Push
@@ -95,12 +96,10 @@ class Exporter(CustomMethods, ManualMethods):
         self._logged: set[tuple[str, type[BaseException]]] = set()
         self._running: list[Collector] = []
         self._stack: AsyncExitStack | None = None
-        self._page = Page(
-            self.instruments, sample=self.sample, user_registry=self.settings.user_registry, errors=self.note_error
-        )
+        self._page = Page(self.instruments, sample=self.sample, registry=self._user_registry(), errors=self.note_error)
         self._site = self._make_site(Bot(self._sample_shards, self._is_ready, frames_of))
         self._discovery = self._make_discovery()
-        self._push_registry = UserRegistry(self.instruments, self.note_error)
+        self._push_registry: UserRegistry | None = None
         self._push = self._make_push(self.settings.statsd_url)
         self.collector: Final = RegistryCollector(self.instruments, self.sample)
         """To register in any registry of prometheus_client: ``registry.register(exporter.collector)``."""
@@ -199,12 +198,20 @@ class Exporter(CustomMethods, ManualMethods):
         """
         stack, self._stack = self._stack, None
         if stack is not None:
-            if self._push is not None:
+            if self._push_registry is not None:
                 stack.callback(self._push_registry.close)
+            if self._push is not None:
                 stack.push_async_callback(self._guarded_close, "statsd", self._push)
             if self._analytics is not None:
                 stack.push_async_callback(self._guarded_close, "analytics", self._analytics)
             await stack.aclose()
+
+    def _user_registry(self) -> UserRegistry | None:
+        if not self.settings.user_registry:
+            return None
+        from argus_exporter.exposition.registry import UserRegistry  # noqa: PLC0415 - only where it is on
+
+        return UserRegistry(self.instruments, self.note_error)
 
     def _make_site(self, bot: Bot) -> Site:
         errors = functools.partial(self.note_error, "exporter")
@@ -239,7 +246,8 @@ class Exporter(CustomMethods, ManualMethods):
             settings.statsd_interval,
             settings.statsd_refresh,
         )
-        readings = self._push_registry.readings if settings.user_registry else None
+        self._push_registry = self._user_registry()
+        readings = None if self._push_registry is None else self._push_registry.readings
         return Push(wire, self.instruments, self.stats, self.sample, self.note_error, readings)
 
     async def _start_push(self) -> None:

@@ -13,13 +13,9 @@ import math
 import re
 import time
 import typing
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from typing import Final, Generic, NamedTuple, TypeVar
-
-from prometheus_client import core
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
 from argus_exporter.catalogue import (
     LABEL_OVERFLOW_TOTAL,
@@ -36,8 +32,10 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, KeysView, Mapping
 
     import prometheus_client
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.samples import Exemplar as TheirExemplar
 
-    from argus_exporter.catalogue import Kind
+    Described = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 Key = tuple[str, ...]
 
@@ -47,8 +45,17 @@ TRACE_ID: Final = "trace_id"
 _TRACE: Final = re.compile(rf"[\w.:+/=-]{{1,{128 - len(TRACE_ID)}}}", re.ASCII)
 """A trace's id as OpenMetrics carries it (128 characters with its label's name), and as every parser reads it."""
 
-spelled: Final = typing.cast("Callable[[float], str]", floatToGoString)
-"""A number as Go, and so Prometheus, spells it; prometheus_client's own function, which has no types."""
+_NO_NUMBERS: Final = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+_PLAIN_DIGITS: Final = 6
+
+
+def spelled(value: float) -> str:
+    """A number as prometheus_client spells it: as Go does where it is the edge of a bucket (``1e+06``)."""
+    text = repr(float(value))
+    whole, dot, rest = text.partition(".")
+    if value > 0 and dot and len(whole) > _PLAIN_DIGITS:
+        return f"{f'{whole[0]}.{whole[1:]}{rest}'.rstrip('0.')}e+{len(whole) - 1:02d}"
+    return _NO_NUMBERS.get(text, text)
 
 
 class CounterCell:
@@ -106,10 +113,45 @@ class HistogramCell:
         self.sum += value  # before the count: what cannot be added is not counted either
         self.counts[bucket] += 1
 
+    def observe_all(self, values: list[float]) -> None:
+        """Count many values, which takes a fifth of the time of one by one; the list is sorted for it."""
+        total = sum(values)
+        if total != total:  # noqa: PLR0124 - a nan is among them, or infinities of both signs
+            for value in values:
+                self.observe(value)
+            return
+        values.sort()
+        self.sum += total
+        counts, done = self.counts, 0
+        for bucket, edge in enumerate(self.edges):
+            upto = bisect_right(values, edge, done)
+            counts[bucket] += upto - done
+            done = upto
+        counts[-1] += len(values) - done
+
     def merge(self, other: HistogramCell) -> None:
         """Add what another cell of the same edges has observed; a reader in another thread sees all counts or none."""
         self.sum += other.sum
         self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
+
+
+class Pile:
+    """Observations of one cell that wait to be counted together.
+
+    :ivar values: whoever appends to it has :meth:`settle` called before long, and before anybody reads the cell.
+    """
+
+    __slots__ = ("cell", "values")
+
+    def __init__(self, cell: HistogramCell) -> None:
+        self.cell = cell
+        self.values: list[float] = []
+
+    def settle(self) -> None:
+        """Count them."""
+        if self.values:
+            values, self.values = self.values, []
+            self.cell.observe_all(values)
 
 
 class Exemplar(NamedTuple):
@@ -143,6 +185,11 @@ class TracedCell(HistogramCell):
         if trace and value == value and _TRACE.fullmatch(trace):  # noqa: PLR0124 - nan
             self.exemplars[bisect_left(self.edges, value)] = Exemplar(trace, float(value), time.time())
 
+    def observe_all(self, values: list[float]) -> None:
+        """Count many values, one by one, each in the trace that is active now."""
+        for value in values:
+            self.observe(value)
+
     def merge(self, other: HistogramCell) -> None:
         """Take over the other's exemplars too, those that are newer."""
         super().merge(other)
@@ -164,12 +211,6 @@ class Reading(NamedTuple):
     value: float
 
 
-Described = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-_FAMILIES: Final[Mapping[Kind, type[Described]]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
 AnyCell = CounterCell | GaugeCell | HistogramCell
 Cell = TypeVar("Cell", bound=AnyCell)
 
@@ -365,22 +406,26 @@ def _count_series(family: AnyFamily) -> int:
 
 
 def _described(family: AnyFamily) -> Described:
+    from prometheus_client import core  # noqa: PLC0415 - whoever asks has imported it, and nobody else needs it
+
     metric = family.metric
     names = [name for name, _ in family.pairs(metric.label_names)]
-    return _FAMILIES[metric.kind](metric.name, metric.help, labels=names)
+    kinds: dict[str, type[Described]] = {
+        "counter": core.CounterMetricFamily,
+        "gauge": core.GaugeMetricFamily,
+        "histogram": core.HistogramMetricFamily,
+    }
+    return kinds[metric.kind](metric.name, metric.help, labels=names)
 
 
 def _add(collected: Described, labels: list[str], cell: AnyCell) -> None:
-    if isinstance(collected, HistogramMetricFamily):
-        assert isinstance(cell, HistogramCell)  # noqa: S101 - narrows for the type checkers
-        collected.add_metric(
-            labels, _with_exemplars(cell) if isinstance(cell, TracedCell) else buckets_of(cell), cell.sum
-        )
+    if isinstance(cell, HistogramCell):
+        buckets = _with_exemplars(cell) if isinstance(cell, TracedCell) else buckets_of(cell)
+        typing.cast("HistogramMetricFamily", collected).add_metric(labels, buckets, cell.sum)
         return
-    assert not isinstance(cell, HistogramCell)  # noqa: S101 - narrows
     value = cell.value  # read once: a registry may collect on another thread
     if value is not None:
-        collected.add_metric(labels, as_float(value))
+        typing.cast("GaugeMetricFamily", collected).add_metric(labels, as_float(value))
 
 
 def buckets_of(cell: HistogramCell) -> list[tuple[str, float]]:
@@ -389,8 +434,10 @@ def buckets_of(cell: HistogramCell) -> list[tuple[str, float]]:
     return list(zip(edges, accumulate(cell.counts.copy()), strict=True))
 
 
-def _with_exemplars(cell: TracedCell) -> list[tuple[str, float] | tuple[str, float, core.Exemplar]]:
-    found = [each and core.Exemplar({TRACE_ID: each.trace}, each.value, each.timestamp) for each in cell.exemplars]
+def _with_exemplars(cell: TracedCell) -> list[tuple[str, float] | tuple[str, float, TheirExemplar]]:
+    from prometheus_client.samples import Exemplar as Theirs  # noqa: PLC0415 - as above
+
+    found = [each and Theirs({TRACE_ID: each.trace}, each.value, each.timestamp) for each in cell.exemplars]
     buckets = zip(buckets_of(cell), found, strict=True)
     return [(*bucket, exemplar) if exemplar else bucket for bucket, exemplar in buckets]
 

@@ -8,9 +8,10 @@ from fractions import Fraction
 
 import prometheus_client
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.core import CollectorRegistry
+from prometheus_client.utils import floatToGoString
 
 from argus_exporter.catalogue import LABEL_OVERFLOW_TOTAL, Counter, Gauge, Histogram, Label, closed
 from argus_exporter.instruments import (
@@ -22,6 +23,7 @@ from argus_exporter.instruments import (
     TracedCell,
     as_float,
     buckets_of,
+    spelled,
 )
 
 FREE = Label("free", 3, "three")
@@ -188,6 +190,14 @@ def test_edges_are_spelled_as_prometheus_does() -> None:
     assert [edge for edge, _ in buckets_of(HistogramCell((0.001, 1, 1e6, 12345678.9)))] == [
         *("0.001", "1.0", "1e+06", "1.23456789e+07", "+Inf")
     ]
+
+
+@given(st.floats())
+@example(1e22)
+@example(999999.5)
+@example(1e6)
+def test_a_number_is_spelled_as_prometheus_client_does(value: float) -> None:
+    assert spelled(value) == floatToGoString(value)
 
 
 @pytest.mark.parametrize(

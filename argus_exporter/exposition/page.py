@@ -10,7 +10,6 @@ from typing import Final
 from argus_exporter.catalogue import RENDER_SECONDS, REQUESTS_REFUSED_TOTAL, SCRAPES_TOTAL
 from argus_exporter.exposition.encode import Encoder, end_of
 from argus_exporter.exposition.negotiate import OPENMETRICS, TEXT, wants_gzip, wants_openmetrics
-from argus_exporter.exposition.registry import UserRegistry
 from argus_exporter.exposition.reply import METHODS, Reply
 from argus_exporter.exposition.turns import TURN, Turns
 
@@ -20,6 +19,7 @@ if typing.TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
     from aiohttp.web_response import StreamResponse
 
+    from argus_exporter.exposition.registry import UserRegistry
     from argus_exporter.instruments import Instruments
 
 ADMITTED: Final = 65
@@ -37,8 +37,8 @@ class Page:
     other, and none of them would come sooner. Waiting for the user's registry and for clients is done side by side.
 
     :param sample: brings the gauges up to date before each page, on the event loop.
-    :param user_registry: whether ``prometheus_client.REGISTRY`` is on the page too.
     :param errors: is told the noun and the exception of what was caught; must not raise.
+    :param registry: whose metrics are on the page too.
     :param turn: seconds of work after which the event loop is handed back.
     """
 
@@ -47,13 +47,13 @@ class Page:
         instruments: Instruments,
         *,
         sample: Callable[[], None],
-        user_registry: bool,
         errors: Callable[[str, BaseException], None],
+        registry: UserRegistry | None = None,
         turn: float = TURN,
     ) -> None:
         self._encoder: Final = Encoder(instruments)
         self._sample: Final = sample
-        self._registry: Final = UserRegistry(instruments, errors) if user_registry else None
+        self._registry: Final = registry
         self._errors: Final = errors
         self._turn: Final = turn
         self._rendering: Final = asyncio.Lock()

@@ -95,7 +95,7 @@ class Rendering:
         self._sample()
 
     def _new_page(self) -> Page:
-        return Page(self.data.ours, sample=lambda: None, user_registry=False, errors=_raise)
+        return Page(self.data.ours, sample=lambda: None, errors=_raise)
 
     async def held(self, *, compress: bool, first: bool = False) -> Steps:
         """Render a page, for the first time or not, and see how long the loop was held at most."""

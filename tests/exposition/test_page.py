@@ -23,6 +23,7 @@ from argus_exporter.exposition import page as page_module
 from argus_exporter.exposition import reply as reply_module
 from argus_exporter.exposition.negotiate import OPENMETRICS, TEXT
 from argus_exporter.exposition.page import ADMITTED, Page
+from argus_exporter.exposition.registry import UserRegistry
 from argus_exporter.instruments import Instruments
 
 N = Label("n", 90_000, "a test")
@@ -39,14 +40,12 @@ class House:
         self.errors: list[tuple[str, BaseException]] = []
         self.samples = 0
         self.sampling: Callable[[], None] = lambda: None
-        self.page = Page(
-            self.instruments,
-            sample=self.sample,
-            user_registry=user_registry,
-            errors=lambda *error: self.errors.append(error),
-            turn=turn,
-        )
+        theirs = UserRegistry(self.instruments, self.error) if user_registry else None
+        self.page = Page(self.instruments, sample=self.sample, errors=self.error, registry=theirs, turn=turn)
         self.port = 0
+
+    def error(self, noun: str, error: BaseException) -> None:
+        self.errors.append((noun, error))
 
     def sample(self) -> None:
         self.samples += 1

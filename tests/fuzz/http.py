@@ -160,7 +160,7 @@ class Served:
         self._asked = 0
         settings = Settings(port=0, token=TOKEN, bot=NUMBERS, file_sd_dir=None)
         instruments = Instruments({"bot": settings.bot})
-        page = Page(instruments, sample=lambda: None, user_registry=False, errors=escaped.error)
+        page = Page(instruments, sample=lambda: None, errors=escaped.error)
         bot = Bot(lambda: None, lambda: True, lambda _: [])
         self._server = Site(settings, instruments, page.handler, bot, escaped.error)._server
 
