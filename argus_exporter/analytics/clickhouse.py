@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import operator
 import re
 import struct
 import typing
@@ -26,7 +25,7 @@ from argus_exporter.analytics.sink import Erased, RefusedError, Sink
 if typing.TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from argus_exporter.analytics.events import Column, Row, Table
+    from argus_exporter.analytics.events import Column, Table, Values
     from argus_exporter.analytics.sink import Batch, Place
 
 _LIBRARY: Final[Any] = clickhouse_connect
@@ -165,11 +164,9 @@ class Form:
         self.names: Final = [column.name for column in schema.columns(table)]
         self._width: Final = _length(len(self.names))
         self._constants: Final = [(_head(column), text) for column, text in owned]
-        self._columns: Final = [
-            (_head(column), operator.attrgetter(column.name), _writer(column)) for column in table.columns
-        ]
+        self._columns: Final = [(_head(column), _writer(column)) for column in table.columns]
 
-    def block(self, rows: Sequence[Row]) -> bytes:
+    def block(self, rows: Sequence[Values]) -> bytes:
         """Rows in the format Native; an insertion is any number of blocks.
 
         :raises struct.error, TypeError, ValueError: if a value is not what its column holds.
@@ -177,8 +174,8 @@ class Form:
         parts = [self._width, _length(len(rows))]
         for head, text in self._constants:
             parts += head, text * len(rows)
-        for head, get, write in self._columns:
-            parts += head, write([get(row) for row in rows])
+        for (head, write), values in zip(self._columns, zip(*rows, strict=True), strict=True):
+            parts += head, write(values)
         return b"".join(parts)
 
 
@@ -214,7 +211,7 @@ class ClickHouse(Sink):
         self._client: _Client | None = None
         # what is stored of the batch that is being written, which may come again in parts
         self._part_of = ""
-        self._stored: dict[int, Row] = {}
+        self._stored: dict[int, Values] = {}
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date.
@@ -297,7 +294,7 @@ class ClickHouse(Sink):
         """
         rows = self._not_stored(batch)
         bodies = {name: await self._encode(name, some) for name, some in rows.items()}
-        done: dict[int, Row] = {}
+        done: dict[int, Values] = {}
         for name, blocks in bodies.items():
             try:
                 await self._insert(name, batch.token, blocks)
@@ -307,14 +304,14 @@ class ClickHouse(Sink):
                 raise
             done |= {id(row): row for row in rows[name]}
 
-    def _not_stored(self, batch: Batch) -> dict[str, list[Row]]:
+    def _not_stored(self, batch: Batch) -> dict[str, list[Values]]:
         """The rows of a batch without those that were stored of a larger one."""
         if not (self._part_of and batch.token.startswith(self._part_of)):
             self._part_of, self._stored = batch.token, {}
         rows = {name: [row for row in some if id(row) not in self._stored] for name, some in batch.rows.items()}
         return {name: some for name, some in rows.items() if some}
 
-    async def _encode(self, name: str, rows: Sequence[Row]) -> list[bytes]:
+    async def _encode(self, name: str, rows: Sequence[Values]) -> list[bytes]:
         blocks: list[bytes] = []
         for start in range(0, len(rows), _SLICE):
             await asyncio.sleep(0)

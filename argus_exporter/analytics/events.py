@@ -49,15 +49,25 @@ def _column(kind: Kind, *, none: bool = False, default: Any = dataclasses.MISSIN
     return dataclasses.field(default=default, metadata={"kind": kind, "none": none})
 
 
+Values = tuple[Any, ...]
+"""A row on its way: the values of its columns in their order. What is recorded often is made as one at once: it takes a
+tenth of the time of a :class:`Row`, and the garbage collector forgets it when it has seen it once."""
+
+
 class Row:
     """Something to be stored."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     table: ClassVar[str]
     """Its table's name."""
     weight: ClassVar[int]
     """Bytes of memory that a row takes at most, its texts included."""
+
+    @property
+    def values(self) -> Values:
+        """The row as it is stored."""
+        return tuple([getattr(self, name) for name in self.__slots__])
 
 
 @dataclasses.dataclass(slots=True)

@@ -20,7 +20,6 @@ from argus_exporter.analytics.events import (
     ChannelRow,
     GuildRow,
     MemberRow,
-    Row,
     ThreadRow,
     UserRow,
 )
@@ -28,6 +27,8 @@ from argus_exporter.analytics.events import (
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from argus_exporter.analytics.events import Row
 
 REMEMBERED: Final = 50_000
 """Of how many guilds, channels and users it is known that their rows were told; others are told again."""
@@ -155,21 +156,21 @@ class Names:
 
     # ------------------------------------------------------------------------------------- what changes
 
-    def events(self) -> dict[str, Callable[[Any], None] | Callable[[Any, Any], None]]:
-        """The client's events by which a name changes, or something goes; with what is to be told."""
+    def events(self) -> dict[str, Callable[[Any], None]]:
+        """The client's events by which a name changes, or something goes; with what their last argument is told to."""
         return {
-            "user_update": lambda _, after: self.user(after),
+            "user_update": self.user,
             "member_join": self.member,
-            "member_update": lambda _, after: self.member(after),
+            "member_update": self.member,
             "raw_member_remove": lambda payload: self.gone(payload.guild_id, payload.user),
             "guild_join": self.guild,
-            "guild_update": lambda _, after: self.guild(after),
+            "guild_update": self.guild,
             "guild_remove": lambda guild: self.guild(guild, here=False),
             "guild_channel_create": self.channel,
-            "guild_channel_update": lambda _, after: self.channel(after),
+            "guild_channel_update": self.channel,
             "guild_channel_delete": lambda channel: self.channel(channel, here=False),
             "thread_create": self.channel,
-            "thread_update": lambda _, after: self.channel(after),
+            "thread_update": self.channel,
             "thread_delete": lambda thread: self.channel(thread, here=False),
         }
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from argus_exporter.analytics import postgres_schema as schema
-from argus_exporter.analytics.events import TABLES, Column, Kind, Role, Row, Table
+from argus_exporter.analytics.events import TABLES, Column, Kind, Role, Table, Values
 from argus_exporter.analytics.sink import Batch, Erased, Place, RefusedError, Sink
 
 if typing.TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _Connection(Protocol):
     async def fetchrow(self, query: str, *args: object) -> Any: ...
     async def fetchval(self, query: str, *args: object) -> Any: ...
     async def copy_records_to_table(
-        self, table_name: str, *, schema_name: str, columns: Sequence[str], records: AsyncIterator[tuple[object, ...]]
+        self, table_name: str, *, schema_name: str, columns: Sequence[str], records: AsyncIterator[Values]
     ) -> str: ...
     async def set_builtin_type_codec(self, typename: str, *, schema: str, codec_name: str) -> None: ...
     def is_closed(self) -> bool: ...
@@ -256,11 +256,11 @@ class Postgres(Sink):
                     await self._copy(connection, table, kept)
         await connection.execute("COMMIT")
 
-    async def _kept(self, table: Table, rows: Sequence[Row]) -> tuple[Sequence[Row], set[int]]:
+    async def _kept(self, table: Table, rows: Sequence[Values]) -> tuple[Sequence[Values], set[int]]:
         """The rows that are not too old, and their months."""
         if not table.dated:
             return rows, set()
-        time_of = operator.attrgetter(table.time)
+        time_of = operator.itemgetter([column.name for column in table.columns].index(table.time))
         days = set[int]()
         async for part in _slices(rows):
             days |= {at // schema.DAY for at in map(time_of, part)}
@@ -272,7 +272,7 @@ class Postgres(Sink):
         kept = [row async for part in _slices(rows) for row in part if time_of(row) >= start]
         return kept, {month for month in months if month >= oldest}
 
-    async def _copy(self, connection: _Connection, table: Table, rows: Sequence[Row]) -> None:
+    async def _copy(self, connection: _Connection, table: Table, rows: Sequence[Values]) -> None:
         event = table.role is Role.EVENT
         for start in range(0, len(rows), _COPY):
             await connection.copy_records_to_table(
@@ -284,7 +284,7 @@ class Postgres(Sink):
         if not event:
             await connection.execute(schema.merge(table))
 
-    async def _records(self, table: Table, rows: Sequence[Row]) -> AsyncIterator[tuple[object, ...]]:
+    async def _records(self, table: Table, rows: Sequence[Values]) -> AsyncIterator[Values]:
         owner, columns = (self._place.bot, self._place.cluster) if table.dated else (), table.columns
         async for part in _slices(rows):
             for record in zip(*map(itertools.repeat, owner), *_values(columns, part), strict=False):
@@ -343,17 +343,16 @@ class Postgres(Sink):
         return [Erased(table, rows) for table, rows in erased.items()]
 
 
-async def _slices(rows: Sequence[Row]) -> AsyncIterator[Sequence[Row]]:
+async def _slices(rows: Sequence[Values]) -> AsyncIterator[Sequence[Values]]:
     """The rows, a few at a time; the loop has its turn in between."""
     for start in range(0, len(rows), _SLICE):
         yield rows[start : start + _SLICE]
         await asyncio.sleep(0)
 
 
-def _values(columns: Iterable[Column], rows: Sequence[Row]) -> Iterator[Iterable[object]]:
+def _values(columns: Iterable[Column], rows: Sequence[Values]) -> Iterator[Iterable[object]]:
     """The values of each column."""
-    for column in columns:
-        values: Iterator[Any] = map(operator.attrgetter(column.name), rows)
+    for column, values in zip(columns, zip(*rows, strict=True), strict=True):
         times = column.kind is Kind.TIME
         yield [None if at is None else (at - _EPOCH) * 1000 for at in values] if times else values
 

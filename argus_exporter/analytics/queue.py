@@ -19,13 +19,14 @@ from collections import Counter, defaultdict, deque
 from typing import Final, NamedTuple
 
 from argus_exporter import catalogue
+from argus_exporter.analytics.events import TABLE_OF
 from argus_exporter.analytics.privacy import told
 from argus_exporter.analytics.sink import Batch, RefusedError
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-    from argus_exporter.analytics.events import Row
+    from argus_exporter.analytics.events import Values
     from argus_exporter.analytics.sink import Sink
     from argus_exporter.instruments import CounterCell, Instruments
     from argus_exporter.settings import Secret
@@ -67,11 +68,12 @@ class Limits(NamedTuple):
 
 
 class _Book:
-    """What became of a table's rows."""
+    """What became of a table's rows, and what one weighs."""
 
-    __slots__ = ("lost", "queued", "written")
+    __slots__ = ("lost", "queued", "weight", "written")
 
     def __init__(self, instruments: Instruments, table: str) -> None:
+        self.weight = TABLE_OF[table].row.weight
         self.queued: CounterCell = instruments.counter(catalogue.ANALYTICS_QUEUED_TOTAL).labels(table)
         self.written: CounterCell = instruments.counter(catalogue.ANALYTICS_WRITTEN_TOTAL).labels(table)
         lost = instruments.counter(catalogue.ANALYTICS_LOST_TOTAL)
@@ -104,7 +106,7 @@ class Queue:
         self._books: Final = {table: _Book(instruments, table) for table in tables}
         self._declare(instruments)
         self.rows = self.bytes = 0
-        self._open: defaultdict[str, list[Row]] = defaultdict(list)
+        self._open: defaultdict[str, list[Values]] = defaultdict(list)
         self._filling = 0
         self._since = 0.0
         self._sealed: deque[Batch] = deque()
@@ -126,28 +128,34 @@ class Queue:
 
     # ------------------------------------------------------------------------------------- rows
 
-    def put(self, row: Row) -> None:
-        """Take a row, or count it as lost where there is no room. O(1), never waits; on the event loop's thread."""
-        table = row.table
+    def put(self, table: str, rows: Sequence[Values]) -> None:
+        """Take rows of a table, and count as lost those that find no room. Never waits; on the event loop's thread."""
         book = self._books.get(table)
         if book is None:
             return
-        book.queued.value += 1
-        weight = self.bytes + row.weight
-        if self.rows >= self._most_rows:
-            book.lost["rows"].value += 1
-        elif weight > self._most_bytes:
-            book.lost["bytes"].value += 1
-        else:
-            self.rows += 1
-            self.bytes = weight
-            self._open[table].append(row)
-            self._filling = filling = self._filling + 1
-            if filling >= self._full:
-                self._seal()
-            elif filling == 1:
-                self._since = self._clock()
-                self._changed.set()
+        book.queued.value += len(rows)
+        room, light = self._most_rows - self.rows, (self._most_bytes - self.bytes) // book.weight
+        if len(rows) > min(room, light):
+            taken = rows[: min(room, light)]
+            book.lost["rows" if room <= light else "bytes"].value += len(rows) - len(taken)
+            rows = taken
+        self.rows += len(rows)
+        self.bytes += len(rows) * book.weight
+        while rows:
+            rows = self._fill(table, rows)
+
+    def _fill(self, table: str, rows: Sequence[Values]) -> Sequence[Values]:
+        """Put as many into the batch as it has room for; give those that are left."""
+        if not self._filling:
+            self._since = self._clock()
+            self._changed.set()
+        space = self._full - self._filling
+        some = rows[:space]
+        self._open[table] += some
+        self._filling += len(some)
+        if self._filling >= self._full:
+            self._seal()
+        return rows[space:]
 
     def _seal(self) -> None:
         """Let the batch that is being filled be written."""
@@ -163,7 +171,7 @@ class Queue:
             book = self._books[table]
             (book.lost[reason] if reason else book.written).value += len(rows)
             self.rows -= len(rows)
-            self.bytes -= len(rows) * rows[0].weight
+            self.bytes -= len(rows) * book.weight
         return batch
 
     def sample(self) -> None:
@@ -318,7 +326,7 @@ class Queue:
 
 def _halves(batch: Batch) -> list[Batch]:
     """The two halves of a batch, in order, each with a token of its own that is the same at every attempt."""
-    halves: tuple[dict[str, Sequence[Row]], ...] = ({}, {})
+    halves: tuple[dict[str, Sequence[Values]], ...] = ({}, {})
     room = len(batch) // 2
     for table, rows in batch.rows.items():
         halves[0][table], halves[1][table] = rows[:room], rows[room:]

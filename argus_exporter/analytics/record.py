@@ -14,18 +14,21 @@ from argus_exporter.analytics.names import Names, clean, milliseconds
 from argus_exporter.discordpy import CommandListener, InteractionListener
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from argus_exporter.analytics.events import Row
+    from argus_exporter.analytics.events import Row, Values
     from argus_exporter.analytics.privacy import Users
     from argus_exporter.discordpy import ClientView, Exchange, Receipt, Run
+
+    Emit = Callable[[str, Sequence[Values]], None]
 
 _DISCORD_EPOCH: Final = 1_420_070_400_000
 """In milliseconds since 1970 (reference#snowflakes)."""
 
-_NOWHERE: Final = (None, None, None)
+_NOWHERE: Final = (0, 0, 0, None)
 
-Callback = typing.Callable[[Any], None] | typing.Callable[[Any, Any], None]
+Callback = typing.Callable[[Any], None]
+"""Takes the last argument of an event: what something has become."""
 
 
 class Recorder:
@@ -33,20 +36,17 @@ class Recorder:
 
     :param words: of :data:`argus_exporter.analytics.events.TABLES`, by which tables are asked for.
     :param users: lets ids of users through, or what stands for them; their names only where the ids are plain.
-    :param emit: takes each row.
+    :param emit: takes rows of a table.
     """
 
-    def __init__(self, view: ClientView, words: frozenset[str], users: Users, emit: Callable[[Row], None]) -> None:
+    def __init__(self, view: ClientView, words: frozenset[str], users: Users, emit: Emit) -> None:
         self._view: Final = view
-        names = Names(view.client, emit, people=users.plain) if "names" in words else None
-        self.desk: Final = Desk(view, users, emit, names)
+        self.desk: Final = Desk(view, users, emit, names="names" in words)
         self._interactions: Final = InteractionRows(self.desk) if "interaction" in words else None
         # one that hears nothing wants the ends of commands to be seen, which are those of their interactions
         commands = CommandRows(self.desk) if "command" in words else CommandListener()
         self._commands: Final = commands if words & {"interaction", "command"} else None
-        self._messages: Final = MessageRows(self.desk)
-        events = _events(self.desk, self._messages)
-        self._events: Final = [each for word, each in events.items() if word in words]
+        self._events: Final = [each for word, each in _events(self.desk).items() if word in words]
         self._active = False
 
     def open(self) -> None:
@@ -55,12 +55,12 @@ class Recorder:
         if self._interactions is not None:
             self._view.interactions.listeners.append(self._interactions)
         if self._commands is not None:
-            self._view.interactions.whose = _whose
+            self._view.interactions.whose = self.desk.whose
             self._view.commands.listeners.append(self._commands)
 
     def park(self) -> None:
         """Listen to the client's events. On its loop, after login."""
-        self._view.journal.afterwards.append((self._messages.settle,))
+        self._view.journal.afterwards.append((self.desk.settle,))
         for events in self._events:
             for event, callback in events.items():
                 self._view.on_check(event, self._guarded(callback))
@@ -71,23 +71,21 @@ class Recorder:
             return
         self._active = False
         followed = self._view.interactions.followed()
-        self._messages.settle()
         with contextlib.suppress(ValueError):  # closed before it was parked
-            self._view.journal.afterwards.remove((self._messages.settle,))
+            self._view.journal.afterwards.remove((self.desk.settle,))
         if self._interactions is not None:
             for receipt in followed:
                 self._interactions.left(receipt)
             self._view.interactions.listeners.remove(self._interactions)
         if self._commands is not None:
             self._view.commands.listeners.remove(self._commands)
+        self.desk.settle()
 
     def _guarded(self, callback: Callback) -> Callable[..., bool]:
-        call: Callable[..., None] = callback
-
         def check(*arguments: object) -> bool:
             if self._active:
                 try:
-                    call(*arguments)
+                    callback(arguments[-1])
                 except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                     self._view.note_error("analytics", error)
             return False
@@ -96,37 +94,85 @@ class Recorder:
 
 
 class Desk:
-    """What all rows are made with.
+    """What all rows are made with, and where they wait until they are many: one by one they would take twice the time.
 
-    :ivar user: lets an id of a user through, or what stands for it.
-    :ivar emit: takes a row.
+    :ivar users: lets ids of users through, or what stands for them.
+    :ivar shards: how many there are of the whole bot; 0 while that is not known.
     """
 
-    def __init__(self, view: ClientView, users: Users, emit: Callable[[Row], None], names: Names | None = None) -> None:
+    noun: ClassVar[str] = "analytics"
+
+    def __init__(self, view: ClientView, users: Users, emit: Emit, *, names: bool = False) -> None:
         self.client: Final = view.client
-        self.user: Final = users.let_through
-        self.emit: Final = emit
-        self.names: Final = names
+        self.users: Final = users
+        self.names: Final = Names(view.client, self._tell, people=users.plain) if names else None
         self.clock: Callable[[], float] = time.time
         self.journal: Final = view.journal
+        self._emit: Final = emit
         self._count: Final = view.shard_count
-        self._shards: int | None = None
+        self.shards = 0
+        self._rows: Final[dict[str, list[Values]]] = {}
+        self._met: Final[list[tuple[int, int, Any]]] = []
+
+    def _tell(self, row: Row) -> None:
+        self._emit(row.table, (row.values,))
+
+    def rows(self, table: str) -> list[Values]:
+        """Where the rows of a table wait. Who makes them that the journal's limit is reached has them settled."""
+        return self._rows.setdefault(table, [])
+
+    def recording(self, table: str) -> Callable[[Values], None]:
+        """What takes a row of a table."""
+        rows, journal, settle = self.rows(table), self.journal, self.settle
+
+        def record(row: Values) -> None:
+            rows.append(row)
+            if len(rows) >= journal.limit:
+                settle()
+
+        return record
+
+    def settle(self, _: object = None) -> None:
+        """Give on all rows that wait, and tell of what they refer to."""
+        for table, rows in self._rows.items():
+            if rows:
+                some = rows[:]
+                rows.clear()
+                self._emit(table, some)
+        if self.names is not None:
+            met = self._met[:]
+            self._met.clear()
+            for guild_id, channel_id, user in met:
+                self.names.place(guild_id, channel_id)
+                self.names.person(guild_id, user)
+
+    def count(self) -> int:
+        """Look how many shards there are."""
+        self.shards = self._count() or 0
+        return self.shards or 1
 
     def shard(self, guild_id: int) -> int:
         """Over which a guild's events come (gateway#sharding); 0 for direct messages."""
-        if self._shards is None:
-            self._shards = self._count()
-        return (guild_id >> 22) % (self._shards or 1)
+        return (guild_id >> 22) % (self.shards or self.count())
 
     def now(self) -> int:
         """The time."""
         return int(self.clock() * 1000)
 
     def meet(self, guild_id: int, channel_id: int, user: Any) -> None:
-        """An event came from there, and from them."""
+        """An event came from there, and from them; said before it is recorded."""
         if self.names is not None:
-            self.names.place(guild_id, channel_id)
-            self.names.person(guild_id, user)
+            self._met.append((guild_id, channel_id, user))
+
+    def whose(self, data: Any) -> tuple[int, int, int, Any] | None:
+        """An interaction's guild, channel and user, as the gateway tells them, and who that is if names are kept."""
+        try:
+            user = data["member"]["user"] if "member" in data else data["user"]
+            guild_id, channel_id = int(data.get("guild_id") or 0), int(data.get("channel_id") or 0)
+            known = None if self.names is None else user
+            return guild_id, channel_id, self.users.let_through(int(user["id"])), known
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
 
 
 def born(snowflake: int) -> int:
@@ -139,6 +185,7 @@ class InteractionRows(InteractionListener):
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
+        self._record: Final = desk.recording(InteractionRow.table)
 
     def answered(self, receipt: Receipt, exchange: Exchange) -> None:
         """Discord has accepted the first response."""
@@ -150,25 +197,25 @@ class InteractionRows(InteractionListener):
 
     def left(self, receipt: Receipt) -> None:
         """All is known of it that will be."""
-        desk = self._desk
-        guild, channel, user = receipt.whose or _NOWHERE
-        guild_id, channel_id = int(guild or 0), int(channel or 0)
-        row = InteractionRow(
-            receipt.id,
-            born(receipt.id),
-            receipt.type,
-            desk.shard(guild_id),
-            guild_id,
-            channel_id,
-            desk.user(int(user["id"])) if user else 0,
-            receipt.delivery,
-            receipt.acked,
-            None if receipt.ended is None else receipt.ended - receipt.received,
-            receipt.outcome,
-            receipt.missed,
-        )
-        desk.emit(row)
+        desk, interaction_id, ended = self._desk, receipt.id, receipt.ended
+        guild_id, channel_id, user_id, user = receipt.whose or _NOWHERE
         desk.meet(guild_id, channel_id, user)
+        self._record(
+            (
+                interaction_id,
+                (interaction_id >> 22) + _DISCORD_EPOCH,
+                receipt.type,
+                desk.shard(guild_id),
+                guild_id,
+                channel_id,
+                user_id,
+                receipt.delivery,
+                receipt.acked,
+                None if ended is None else ended - receipt.received,
+                receipt.outcome,
+                receipt.missed,
+            )
+        )
 
 
 class CommandRows(CommandListener):
@@ -176,77 +223,60 @@ class CommandRows(CommandListener):
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
+        self._record: Final = desk.recording(CommandRow.table)
 
     def ended(self, run: Run) -> None:
         """It ended, however it did."""
-        desk = self._desk
-        called_by, guild_id, channel_id, user_id, user = self._prefix(run) if run.type == "prefix" else _app(run)
-        row = CommandRow(
-            called_by,
-            born(called_by),
-            clean(run.command),
-            run.type,
-            desk.shard(guild_id),
-            guild_id,
-            channel_id,
-            desk.user(user_id) if user_id else 0,
-            None if math.isnan(run.seconds) else run.seconds,
-            run.outcome,
-            "" if run.error is None else clean(type(run.error).__name__),
-        )
-        desk.emit(row)
+        desk, error, seconds = self._desk, run.error, run.seconds
+        called_by, whose = self._called(run) if run.type == "prefix" else (run.key, run.receipt and run.receipt.whose)
+        guild_id, channel_id, user_id, user = whose or _NOWHERE
         desk.meet(guild_id, channel_id, user)
+        self._record(
+            (
+                called_by,
+                (called_by >> 22) + _DISCORD_EPOCH,
+                clean(run.command),
+                run.type,
+                desk.shard(guild_id),
+                guild_id,
+                channel_id,
+                user_id,
+                None if math.isnan(seconds) else seconds,
+                run.outcome,
+                "" if error is None else clean(type(error).__name__),
+            )
+        )
 
-    @staticmethod
-    def _prefix(run: Run) -> tuple[int, int, int, int, Any]:
+    def _called(self, run: Run) -> tuple[int, tuple[int, int, int, Any]]:
         message = run.subject.message
-        guild_id = message.guild.id if message.guild else 0
-        return message.id, guild_id, message.channel.id, message.author.id, message.author
-
-
-def _app(run: Run) -> tuple[int, int, int, int, Any]:
-    """The ids of an interaction, its guild, channel and user."""
-    guild, channel, user = (run.receipt and run.receipt.whose) or _NOWHERE
-    return run.key, int(guild or 0), int(channel or 0), int(user["id"]) if user else 0, user
-
-
-def _whose(data: Any) -> tuple[Any, Any, Any] | None:
-    """An interaction's guild, channel and user, as the gateway tells them."""
-    try:
-        user = data["member"]["user"] if "member" in data else data["user"]
-        return data.get("guild_id"), data.get("channel_id"), user
-    except (AttributeError, LookupError, TypeError):
-        return None
+        guild_id, user_id = message.guild.id if message.guild else 0, self._desk.users.let_through(message.author.id)
+        return message.id, (guild_id, message.channel.id, user_id, message.author)
 
 
 class MessageRows:
     """A row for each message, and for each edit and deletion."""
 
-    noun: ClassVar[str] = "analytics"
-
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
-        self._noted: Final[list[tuple[int, int, int, int, Any]]] = []
+        self._record: Final = desk.recording(MessageRow.table)
 
-    def written(self, message: Any) -> None:
-        """Somebody has written. It is noted, and made a row with many others, in half the time of one alone."""
-        desk, noted, guild, author = self._desk, self._noted, message.guild, message.author
-        known = None if desk.names is None else author
-        noted.append((message.id, guild.id if guild else 0, message.channel.id, author.id, known))
-        if len(noted) >= desk.journal.limit:
-            desk.journal.settle()
+    def writing(self) -> Callback:
+        """What is told that somebody has written: what happens most has its way paved."""
+        desk, journal, user = self._desk, self._desk.journal, self._desk.users.let_through
+        kept, named, rows = desk.users.kept, desk.names is not None, desk.rows(MessageRow.table)
 
-    def settle(self) -> None:
-        """Make rows of what is noted."""
-        desk, noted = self._desk, self._noted[:]
-        self._noted.clear()
-        emit, shard, user = desk.emit, desk.shard, desk.user
-        for message_id, guild_id, channel_id, user_id, _ in noted:
-            at = (message_id >> 22) + _DISCORD_EPOCH
-            emit(MessageRow(message_id, at, True, shard(guild_id), guild_id, channel_id, user(user_id), None, None))  # noqa: FBT003 - by place is twice as fast
-        if desk.names is not None:
-            for _, guild_id, channel_id, _, author in noted:
-                desk.meet(guild_id, channel_id, author)
+        def written(message: Any) -> None:
+            message_id, guild, channel_id = message.id, message.guild, message.channel.id
+            guild_id = guild.id if guild else 0
+            user_id = user(message.author.id) if kept else 0
+            if named:
+                desk.meet(guild_id, channel_id, message.author)
+            at, shard = (message_id >> 22) + _DISCORD_EPOCH, (guild_id >> 22) % (desk.shards or desk.count())
+            rows.append((message_id, at, True, shard, guild_id, channel_id, user_id, None, None))
+            if len(rows) >= journal.limit:
+                desk.settle()
+
+        return written
 
     def edited(self, payload: Any) -> None:
         """Somebody has edited a message, or Discord has added an embed, which is no edit."""
@@ -267,8 +297,7 @@ class MessageRows:
     def _mark(self, payload: Any, message_id: int, edited: int | None = None, deleted: int | None = None) -> None:
         guild_id, at = payload.guild_id or 0, born(message_id)
         shard = self._desk.shard(guild_id)
-        row = MessageRow(message_id, at, False, shard, guild_id, payload.channel_id, 0, edited, deleted)  # noqa: FBT003
-        self._desk.emit(row)
+        self._record((message_id, at, False, shard, guild_id, payload.channel_id, 0, edited, deleted))
 
 
 class MemberRows:
@@ -276,11 +305,13 @@ class MemberRows:
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
+        self._record: Final = desk.recording(MemberEventRow.table)
 
     def joined(self, member: Any) -> None:
         """Somebody came."""
-        self._tell("join", milliseconds(member.joined_at) or self._desk.now(), member.guild.id, member.id, member.guild)
-        self._desk.meet(member.guild.id, 0, member)
+        guild, at = member.guild, milliseconds(member.joined_at) or self._desk.now()
+        self._desk.meet(guild.id, 0, member)
+        self._tell("join", at, guild.id, member.id, guild)
 
     def removed(self, payload: Any) -> None:
         """Somebody has left, or was removed."""
@@ -290,7 +321,7 @@ class MemberRows:
     def _tell(self, event: str, at: int, guild_id: int, user_id: int, guild: Any) -> None:
         members = 0 if guild is None else guild.member_count or 0
         desk = self._desk
-        desk.emit(MemberEventRow(at, event, desk.shard(guild_id), guild_id, desk.user(user_id), members))
+        self._record((at, event, desk.shard(guild_id), guild_id, desk.users.let_through(user_id), members))
 
 
 class GuildRows:
@@ -298,11 +329,12 @@ class GuildRows:
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
+        self._record: Final = desk.recording(GuildEventRow.table)
 
     def joined(self, guild: Any) -> None:
         """The bot is there."""
-        self._tell("join", guild)
         self._desk.meet(guild.id, 0, None)
+        self._tell("join", guild)
 
     def removed(self, guild: Any) -> None:
         """It is there no longer, or the guild is none any more."""
@@ -310,15 +342,15 @@ class GuildRows:
 
     def _tell(self, event: str, guild: Any) -> None:
         desk = self._desk
-        desk.emit(GuildEventRow(desk.now(), event, desk.shard(guild.id), guild.id, guild.member_count or 0))
+        self._record((desk.now(), event, desk.shard(guild.id), guild.id, guild.member_count or 0))
 
 
-def _events(desk: Desk, messages: MessageRows) -> dict[str, Mapping[str, Callback]]:
+def _events(desk: Desk) -> dict[str, Mapping[str, Callback]]:
     """The client's events that are listened to, by the words that ask for them."""
-    members, guilds = MemberRows(desk), GuildRows(desk)
+    messages, members, guilds = MessageRows(desk), MemberRows(desk), GuildRows(desk)
     return {
         "message": {
-            "message": messages.written,
+            "message": messages.writing(),
             "raw_message_edit": messages.edited,
             "raw_message_delete": messages.deleted,
             "raw_bulk_message_delete": messages.all_deleted,

@@ -9,7 +9,7 @@ from typing import Protocol
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from argus_exporter.analytics.events import Row
+    from argus_exporter.analytics.events import Values
 
 
 class RefusedError(Exception):
@@ -28,7 +28,7 @@ class Batch:
     """
 
     token: str
-    rows: Mapping[str, Sequence[Row]]
+    rows: Mapping[str, Sequence[Values]]
 
     def __len__(self) -> int:
         return sum(map(len, self.rows.values()))

@@ -8,7 +8,7 @@ import selectors
 import typing
 from typing import Any
 
-from argus_exporter.analytics.events import TABLES, Kind, Row, Table
+from argus_exporter.analytics.events import TABLE_OF, TABLES, Kind, Row, Table
 from argus_exporter.analytics.queue import Limits, Queue
 from argus_exporter.analytics.sink import Batch, Erased, RefusedError
 from argus_exporter.instruments import Instruments
@@ -81,7 +81,7 @@ class Memory:
 
 
 def batch_rows(batch: Batch) -> list[Any]:
-    return [row for rows in batch.rows.values() for row in rows]
+    return [TABLE_OF[table].row(*values) for table, rows in batch.rows.items() for values in rows]
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -134,8 +134,7 @@ class World:
         self.run(self.queue.close())
 
     def put(self, *ids: int, table: str = "commands") -> None:
-        for number in ids:
-            self.queue.put(row_of(table, number))
+        self.queue.put(table, [row_of(table, number).values for number in ids])
 
     def count(self, name: str, *labels: str) -> float:
         """The sum of a metric's series that begin with these labels."""

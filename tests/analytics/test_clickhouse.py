@@ -35,6 +35,7 @@ from argus_exporter.analytics.events import (
     Row,
     Table,
     UserRow,
+    Values,
 )
 from argus_exporter.analytics.queue import Limits, Queue
 from argus_exporter.analytics.sink import Batch, Place, RefusedError
@@ -121,9 +122,9 @@ tokens = map("token{}".format, itertools.count())
 
 
 def batch(*rows: Row, token: str = "") -> Batch:
-    tables: dict[str, list[Row]] = {}
+    tables: dict[str, list[Values]] = {}
     for row in rows:
-        tables.setdefault(row.table, []).append(row)
+        tables.setdefault(row.table, []).append(row.values)
     return Batch(token or next(tokens), tables)
 
 
@@ -295,7 +296,7 @@ async def test_a_batch_of_many_slices_arrives_whole_and_lets_the_loop_go_on(
 
     counting = asyncio.create_task(count())
     rows = [command(number, command=f"command {number % 300}" * (number % 9)) for number in range(5_000)]
-    blocks = await sink._encode("commands", rows)
+    blocks = await sink._encode("commands", [row.values for row in rows])
     assert turns >= len(blocks) - 1 >= 15
     assert [block async for block in _stream(blocks)] == blocks
     assert turns >= 2 * len(blocks) - 2
@@ -461,8 +462,9 @@ async def test_a_row_that_the_database_refuses_costs_itself_alone(
     await database.do("ALTER TABLE interactions ADD CONSTRAINT sound CHECK type != 'unsound'")
     queue, books = queue_to(sink, database)
     for number in range(60):
-        queue.put(command(number))
-        queue.put(interaction(number, type="unsound" if number in {7, 41} else "slash"))
+        queue.put("commands", [command(number).values])
+        kind = "unsound" if number in {7, 41} else "slash"
+        queue.put("interactions", [interaction(number, type=kind).values])
     queue.start()
     await until(lambda: queue.rows == 0)
     await queue.close()
@@ -490,7 +492,8 @@ async def test_a_server_that_is_killed_and_comes_back_has_every_row_once(tmp_pat
         queue, books = queue_to(sink, database, rows=400)
         queue.start()
         for number in range(8_000):
-            queue.put(command(number) if number % 2 else interaction(number))
+            row = command(number) if number % 2 else interaction(number)
+            queue.put(row.table, [row.values])
             if number == 4_000:
                 await until(lambda: books("written_total") > 1_000, 30)
                 own.kill()

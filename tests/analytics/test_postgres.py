@@ -28,6 +28,7 @@ from argus_exporter.analytics.events import (
     Row,
     Table,
     UserRow,
+    Values,
 )
 from argus_exporter.analytics.postgres import Postgres, SetUpError
 from argus_exporter.analytics.sink import Batch, Place, RefusedError
@@ -105,8 +106,8 @@ def row(table: Table, number: int = 0, **values: object) -> Row:
     return table.row(**{**made, **values})
 
 
-def rows(*given: Row) -> dict[str, list[Row]]:
-    return {table.name: found for table in TABLES if (found := [each for each in given if each.table == table.name])}
+def rows(*given: Row) -> dict[str, list[Values]]:
+    return {table.name: some for table in TABLES if (some := [row.values for row in given if row.table == table.name])}
 
 
 def batch(*given: Row, token: str | None = None) -> Batch:

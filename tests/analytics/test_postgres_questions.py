@@ -140,7 +140,7 @@ def server() -> Iterator[Server]:
 async def reader(server: Server) -> AsyncIterator[asyncpg.Connection[Any]]:
     """A connection as Grafana would have it."""
     sink = Postgres(Place(server.url("argus", "argus")))
-    rows = {table.name: [each for each in ROWS if each.table == table.name] for table in TABLES}
+    rows = {table.name: [each.values for each in ROWS if each.table == table.name] for table in TABLES}
     await sink.write(Batch("all", rows))
     await sink.close()
     connection = await asyncpg.connect(server.url("argus", "grafana"))

@@ -144,8 +144,7 @@ async def test_a_messages_life_is_told_and_what_it_says_is_not() -> None:
 
 async def test_messages_are_noted_and_made_rows_many_at_once() -> None:
     async with Simulator() as sim, recording(PlainBot(), sim, "message") as rows:
-        recorder: Any = rows.recorder
-        noted = recorder._messages._noted
+        noted = rows.recorder.desk.rows("messages")
         rows.view.journal.hurry("tests", needed=False)
         sent = [int((await sim.message(guild=0))["id"]) for _ in range(3)]
         await until(lambda: len(noted) == 3)

@@ -17,7 +17,7 @@ from discord.ext import commands
 
 from argus_exporter import ArgusExporter, Exporter, SettingError, Settings, attach
 from argus_exporter.analytics import queue, start
-from argus_exporter.analytics.events import TABLES
+from argus_exporter.analytics.events import TABLE_OF, TABLES
 from argus_exporter.catalogue import ANALYTICS_TABLES
 from argus_exporter.settings import ANALYTICS_EVENTS, ANALYTICS_USERS, Secret
 from examples.discord_simulator import Simulator
@@ -46,7 +46,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 
 def stored(memory: Memory, table: str) -> list[Any]:
-    return [row for batch in memory.batches.values() for row in batch.rows.get(table, ())]
+    return [TABLE_OF[table].row(*values) for batch in memory.batches.values() for values in batch.rows.get(table, ())]
 
 
 # ------------------------------------------------------------------------------------------------ off, and wrong

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from argus_exporter import ArgusExporter, Settings
 from argus_exporter.analytics import start
-from argus_exporter.analytics.events import CommandRow, MessageRow, Row
+from argus_exporter.analytics.events import CommandRow, MessageRow, Row, Values
 from argus_exporter.analytics.queue import Limits, Queue
 from argus_exporter.instruments import Instruments
 from argus_exporter.settings import Secret
@@ -156,11 +156,18 @@ def _puts(rounds: int) -> list[Bar]:
     """Measure putting rows that are there, full batches included, and putting where there is no room."""
     message = MessageRow(5, 6, True, 0, 1, 2, 3, None, None)
     command = CommandRow(5, 6, "word", "slash", 0, 1, 2, 3, 0.5, "ok", "")
-    taken: dict[str, list[float]] = {"messages": [], "messages and commands": [], "no room": []}
+    taken: dict[str, list[float]] = {
+        "messages": [],
+        "messages, 256 at once": [],
+        "messages and commands": [],
+        "no room": [],
+    }
     for _ in range(rounds // 3):
         for name in random.sample([*taken], len(taken)):
-            mixed = [message, command if name == "messages and commands" else message] * (PUTS // 2)
-            taken[name].append(_put_all(mixed, 100 if name == "no room" else 10 * PUTS) / PUTS * 1e9)
+            mixed: list[Row] = [message, command if name == "messages and commands" else message]
+            some = 256 if name == "messages, 256 at once" else 1
+            puts = [(row.table, [row.values] * some) for row in mixed] * (PUTS // 2 // some)
+            taken[name].append(_put_all(puts, 100 if name == "no room" else 10 * PUTS) / len(puts) / some * 1e9)
     least = {name: p10(values) for name, values in taken.items()}
     table(
         "ns a row, Queue.put and the loop around it", ("", "p10"), [(name, f"{ns:.0f}") for name, ns in least.items()]
@@ -169,12 +176,12 @@ def _puts(rounds: int) -> list[Bar]:
     return [Bar("Queue.put", "< 1000 ns", f"{worst:.0f} ns", worst < 1000)]
 
 
-def _put_all(rows: list[Row], room: int) -> float:
+def _put_all(puts: list[tuple[str, list[Values]]], room: int) -> float:
     limits = Limits(room, 2**40, 5000, 5.0)
     queue = Queue(Nowhere(), limits, Instruments(), Secret(_URL), ("messages", "commands"))
     put = queue.put
     gc.collect()
     began = time.process_time()
-    for row in rows:
-        put(row)
+    for name, rows in puts:
+        put(name, rows)
     return time.process_time() - began

@@ -139,7 +139,7 @@ async def _write(queue: Queue, rows: list[Row]) -> None:
     """Put rows, the loop having its turn in between, and wait until they are stored."""
     for start in range(0, len(rows), _TURN):
         for row in rows[start : start + _TURN]:
-            queue.put(row)
+            queue.put(row.table, [row.values])
         await asyncio.sleep(0)
     queue._seal()
     while queue.rows:
@@ -170,7 +170,7 @@ async def _steps(queue: Queue, rows: Rows) -> Steps:
     """Write a batch, and note the longest step of the loop."""
     steps, made = Steps(), rows.make(_LIMITS.batch_rows)
     for row in made:
-        queue.put(row)
+        queue.put(row.table, [row.values])
     with steps.watched():
         while queue.rows:
             await asyncio.sleep(0.001)
@@ -225,5 +225,6 @@ def _grown(kind: str) -> tuple[str, int, float, float]:
     gc.collect()
     before = psutil.Process().memory_info().rss
     for _ in range(_LIMITS.rows + 1):
-        queue.put(make())
+        row = make()
+        queue.put(row.table, [row.values])
     return kind, queue.rows, (psutil.Process().memory_info().rss - before) / _MB, queue.bytes / _MB

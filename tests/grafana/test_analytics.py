@@ -147,9 +147,8 @@ async def fill(make: Callable[[Place], Sink], url: str) -> None:
     for bot, rows in BOTS.items():
         sink = make(Place(url, bot, "0", retention_days=None))
         await sink.open()
-        await sink.write(
-            Batch(f"batch {bot}", {each.name: [row for row in rows if row.table == each.name] for each in TABLES})
-        )
+        tables = {each.name: [row.values for row in rows if row.table == each.name] for each in TABLES}
+        await sink.write(Batch(f"batch {bot}", tables))
         await sink.close()
 
 
