@@ -97,6 +97,8 @@ def heart_of(ws: DiscordWebSocket, *, is_open: bool) -> Heart:
     latency, last_ack = beats.latency, beats._last_ack
     facts = (is_open, ws.is_ratelimited(), ws.sequence, beats.interval, beats._last_send)
     if math.isfinite(latency):
+        # an ACK that is quicker than the thread which notes when the heartbeat went out is measured from the one before
+        latency %= beats.interval or math.inf
         return Heart(*facts, latency, last_ack, last_ack - latency)
     # before the first ACK, discord.py's time of the last one is when it made the handler and sent the first heartbeat
     return Heart(*facts, None, None, last_ack - (beats.interval or 0.0))

@@ -93,3 +93,13 @@ def test_the_heartbeat_that_was_answered_went_out_one_latency_before_its_ack() -
     ws: Any = types.SimpleNamespace(is_ratelimited=lambda: True, sequence=3, _keep_alive=beats)
     assert heart_of(ws, is_open=True) == Heart(True, True, 3, 41.25, 141.0, 0.5, 100.5, 100.0)
     assert Heart() == Heart(False, False, None, None, None, None, None, None)
+
+
+@pytest.mark.parametrize(("interval", "latency"), [(41.25, 0.5), (None, 41.75)])
+def test_an_ack_that_comes_before_the_sending_is_noted_is_not_measured_from_the_heartbeat_before(
+    interval: float | None, latency: float
+) -> None:
+    beats = types.SimpleNamespace(interval=interval, _last_send=141.76, _last_ack=141.75, latency=41.75)
+    ws: Any = types.SimpleNamespace(is_ratelimited=lambda: False, sequence=3, _keep_alive=beats)
+    heart = heart_of(ws, is_open=True)
+    assert (heart.latency, heart.last_ack, heart.answered) == (latency, 141.75, 141.75 - latency)
