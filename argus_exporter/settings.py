@@ -55,7 +55,7 @@ _HOST_NAME: Final = (
     r"(?![0-9]+\.?\Z)(?!-)[A-Za-z0-9_-]{1,63}\.?\Z"  # digits at the end would be an address, and 0 all of them
 )
 _IPV6_SCOPE: Final = r"[A-Za-z0-9._-]*\Z"
-_PATH: Final = r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?\Z"
+_PATH: Final = r"(?!/(?:livez|readyz|startupz)\Z)(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?\Z"
 _SWITCH: Final[dict[str, bool]] = {
     **dict.fromkeys(("on", "true", "yes", "1"), True),
     **dict.fromkeys(("off", "false", "no", "0"), False),
@@ -486,13 +486,13 @@ class Settings:
     port: int | range | None = _option(
         _or_off(_port),
         9191,
-        f"a port from 1 to 65535, 0 for a free one, at most {_MOST_PORTS} such as 9191-9199, or off",
+        f"a port from 1 to 65535, 0 for a free one, a range such as 9191-9199 of at most {_MOST_PORTS}, or off",
         "Port of `/metrics`; 0 takes a free one, `9191-9199` the first of these that is free, `off` opens none.",
     )
     metrics_path: str = _option(
         _path,
         "/metrics",
-        "a path such as /metrics, of letters, digits and . _ ~ - /",
+        "a path such as /metrics, of letters, digits and . _ ~ - /, none of a probe",
         "Path of the metrics.",
     )
     token: Tokens = _option(  # noqa: RUF009 - a dataclasses.field
@@ -606,7 +606,8 @@ class Settings:
     outcomes: tuple[tuple[str, str], ...] = _option(
         _outcomes,
         (),
-        "exception classes and outcomes, such as myapp.errors.NotEnoughCoins=user_error, with commas between",
+        "exception classes and outcomes, such as myapp.errors.NotEnoughCoins=user_error, with commas between, out of "
+        f"{', '.join(OUTCOMES)}",
         "Outcomes of commands by exception class, for those of your own or instead of the usual ones; as an argument "
         "also a dict of classes.",
         UNSET,

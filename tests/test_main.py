@@ -106,9 +106,9 @@ def test_the_settings_are_printed_as_json(capsys: pytest.CaptureFixture[str], mo
         "value": "http",
         "help": "Port of `/metrics`; 0 takes a free one, `9191-9199` the first of these that is free, "
         "`off` opens none.",
-        "allowed": "a port from 1 to 65535, 0 for a free one, at most 1000 such as 9191-9199, or off",
-        "error": "ARGUS_PORT='http' is not allowed: a port from 1 to 65535, 0 for a free one, at most 1000 such as "
-        "9191-9199, or off",
+        "allowed": "a port from 1 to 65535, 0 for a free one, a range such as 9191-9199 of at most 1000, or off",
+        "error": "ARGUS_PORT='http' is not allowed: a port from 1 to 65535, 0 for a free one, a range such as "
+        "9191-9199 of at most 1000, or off",
     }
     assert (by_name["ARGUS_CLUSTER"]["value"], by_name["ARGUS_CLUSTER"]["error"]) == ("2", None)
     assert by_name["ARGUS_BOT"]["value"] is None
