@@ -429,6 +429,8 @@ def _error_log(settings: Settings) -> Iterator[Said]:
         return
     path = Path(str(settings.error_log))
     trouble = None if path.exists() and os.access(path, os.W_OK) else _cannot_write(path.absolute().parent)
+    if path.is_dir():
+        trouble = "it is a directory"
     yield (WRONG, f"{path}: {trouble}") if trouble else (OK, f"{path}: can be written to")
 
 

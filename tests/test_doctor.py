@@ -304,6 +304,7 @@ def test_state_and_error_log_have_a_place(tmp_path: Path) -> None:
     for path in (in_the_way, tmp_path / "new.jsonl"):
         assert found("error log", error_log=path) == [(OK, f"{path}: can be written to")]
     assert found("error log", error_log=deep / "log")[0] == (WRONG, f"{deep / 'log'}: No such file or directory")
+    assert found("error log", error_log=tmp_path) == [(WRONG, f"{tmp_path}: it is a directory")]
     assert sorted(tmp_path.iterdir()) == [in_the_way]
 
 
