@@ -20,6 +20,7 @@ from argus_exporter.instruments import (
     GaugeCell,
     HistogramCell,
     Instruments,
+    Pile,
     TracedCell,
     as_float,
     buckets_of,
@@ -184,6 +185,20 @@ def test_the_buckets_agree_with_a_count_by_hand(values: list[float]) -> None:
     numbers = [value for value in values if not math.isnan(value)]
     by_hand = [(str(float(edge)), sum(value <= edge for value in numbers)) for edge in TIMED.edges]
     assert buckets_of(cell) == [*by_hand, ("+Inf", len(numbers))]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@given(st.lists(st.floats(allow_nan=True)))
+def test_many_are_counted_as_they_are_one_by_one(traced: bool, values: list[float]) -> None:
+    make = (lambda: TracedCell(TIMED.edges, lambda: "a")) if traced else lambda: HistogramCell(TIMED.edges)
+    one, all_ = make(), Pile(make())
+    for value in values:
+        one.observe(value)
+        all_.values.append(value)
+    all_.settle()
+    all_.settle()
+    assert all_.cell.counts == one.counts
+    assert all_.cell.sum == pytest.approx(one.sum, nan_ok=True)
 
 
 def test_edges_are_spelled_as_prometheus_does() -> None:

@@ -11,6 +11,7 @@ from argus_exporter.catalogue import COMMAND_TYPES, OTHER
 from argus_exporter.collectors.base import Collector, Context, word
 from argus_exporter.discordpy import CommandListener
 from argus_exporter.discordpy.outcomes import FAULTS, OK
+from argus_exporter.instruments import Pile
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Row:
     :ivar ok: None where there was no room for it.
     """
 
-    durations: HistogramCell
+    durations: Pile
     by_command: HistogramCell
     ok: CounterCell | None = None
 
@@ -52,7 +53,9 @@ class CommandsCollector(Collector, CommandListener):
         self._by_command = instruments.histogram(scaled(catalogue.COMMAND_DURATION_BY_COMMAND_SECONDS, self._bound))
         self._errors = instruments.counter(scaled(catalogue.COMMAND_ERRORS_TOTAL, self._bound))
         durations = instruments.histogram(catalogue.COMMAND_DURATION_SECONDS)
-        self._durations = {kind: durations.labels(kind) for kind in COMMAND_TYPES}
+        self._durations = {kind: Pile(durations.labels(kind)) for kind in COMMAND_TYPES}
+        self._piles = self._view.journal.piles
+        self._traced = instruments.active_trace is not None  # a trace's own observations are not piled up
         self._in_flight = instruments.gauge(catalogue.COMMANDS_IN_FLIGHT).labels()
         registered = instruments.gauge(catalogue.COMMANDS_REGISTERED)
         self._registered = {kind: registered.labels(kind) for kind in COMMAND_TYPES}
@@ -93,9 +96,17 @@ class CommandsCollector(Collector, CommandListener):
             row.ok.value += 1
         else:
             self._total.labels(word(run.command), run.type, run.outcome).value += 1
-        trace = "" if run.receipt is None else run.receipt.trace
-        row.durations.observe(run.seconds, trace)
-        row.by_command.observe(run.seconds, trace)
+        seconds = run.seconds
+        if self._traced:
+            trace = "" if run.receipt is None else run.receipt.trace
+            row.durations.cell.observe(seconds, trace)
+            row.by_command.observe(seconds, trace)
+        else:
+            row.by_command.observe(seconds)  # of one command there are few at a time
+            values = row.durations.values
+            if not values:
+                self._piles.append(row.durations)
+            values.append(seconds)
         if run.error is not None and run.outcome != OK:
             self._fail(run, run.error)
 

@@ -9,10 +9,11 @@ from argus_exporter import catalogue
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.discordpy import InteractionListener
 from argus_exporter.discordpy.outcomes import FAULTS, unwrap
+from argus_exporter.instruments import Pile
 
 if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView, Exchange, Receipt
-    from argus_exporter.instruments import CounterCell, HistogramCell
+    from argus_exporter.instruments import CounterCell
 
 
 class InteractionsCollector(Collector, InteractionListener):
@@ -33,8 +34,12 @@ class InteractionsCollector(Collector, InteractionListener):
         self._delivery = instruments.histogram(catalogue.INTERACTION_DELIVERY_SECONDS).labels()
         self._ack = instruments.histogram(catalogue.INTERACTION_ACK_SECONDS)
         self._duration = instruments.histogram(catalogue.INTERACTION_DURATION_SECONDS)
-        self._acks: dict[str, HistogramCell] = {}
-        self._ends: dict[tuple[str, str], tuple[CounterCell, HistogramCell]] = {}
+        self._deliveries = Pile(self._delivery)
+        self._acks: dict[str, Pile] = {}
+        self._ends: dict[tuple[str, str], tuple[CounterCell, Pile]] = {}
+        self._durations: dict[str, Pile] = {}
+        self._piles = view.journal.piles
+        self._traced = instruments.active_trace is not None  # a trace's own observations are not piled up
         self._missed = instruments.counter(catalogue.INTERACTION_DEADLINE_MISSED_TOTAL)
         self._unanswered = instruments.counter(catalogue.INTERACTIONS_UNANSWERED_TOTAL)
         self._refused = instruments.counter(catalogue.INTERACTION_ACK_FAILURES_TOTAL)
@@ -54,6 +59,7 @@ class InteractionsCollector(Collector, InteractionListener):
     def sample(self) -> None:
         """Count what has missed its deadline, and what is in flight."""
         self._in_flight.set(self._view.interactions.settle())
+        self._view.journal.settle()  # it has told of some more
 
     # ------------------------------------------------------------------------------------- what interactions tell
 
@@ -63,14 +69,27 @@ class InteractionsCollector(Collector, InteractionListener):
 
     def delivered(self, receipt: Receipt, seconds: float) -> None:
         """Observe the way from Discord to here."""
-        self._delivery.observe(seconds, receipt.trace)
+        if self._traced:
+            self._delivery.observe(seconds, receipt.trace)
+            return
+        values = self._deliveries.values
+        if not values:
+            self._piles.append(self._deliveries)
+        values.append(seconds)
 
     def answered(self, receipt: Receipt, exchange: Exchange) -> None:
         """Observe the first response that Discord accepted."""
-        cell = self._acks.get(receipt.type)
-        if cell is None:
-            cell = self._acks[receipt.type] = self._ack.labels(receipt.type)
-        cell.observe(exchange.sent + exchange.seconds - receipt.received, receipt.trace)
+        pile = self._acks.get(receipt.type)
+        if pile is None:
+            pile = self._acks[receipt.type] = Pile(self._ack.labels(receipt.type))
+        seconds = exchange.sent + exchange.seconds - receipt.received
+        if self._traced:
+            pile.cell.observe(seconds, receipt.trace)
+            return
+        values = pile.values
+        if not values:
+            self._piles.append(pile)
+        values.append(seconds)
 
     def refused(self, exchange: Exchange) -> None:
         """Count a response that Discord refused."""
@@ -98,8 +117,17 @@ class InteractionsCollector(Collector, InteractionListener):
         key = receipt.type, outcome
         cells = self._ends.get(key)
         if cells is None:
-            cells = self._ends[key] = self._handled.labels(*key), self._duration.labels(receipt.type)
-        handled, duration = cells
+            kind = receipt.type
+            pile = self._durations[kind] = self._durations.get(kind) or Pile(self._duration.labels(kind))
+            cells = self._ends[key] = self._handled.labels(*key), pile
+        handled, pile = cells
         handled.value += 1
-        if receipt.ended is not None:
-            duration.observe(receipt.ended - receipt.received, receipt.trace)
+        if receipt.ended is None:
+            return
+        if self._traced:
+            pile.cell.observe(receipt.ended - receipt.received, receipt.trace)
+            return
+        values = pile.values
+        if not values:
+            self._piles.append(pile)
+        values.append(receipt.ended - receipt.received)

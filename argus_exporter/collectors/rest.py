@@ -8,14 +8,17 @@ from typing import ClassVar, Final
 from argus_exporter import catalogue
 from argus_exporter.collectors.base import Collector, Context
 from argus_exporter.discordpy import HttpListener
+from argus_exporter.instruments import Pile
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from argus_exporter.discordpy import ClientView, Exchange
-    from argus_exporter.instruments import CounterCell, HistogramCell
+    from argus_exporter.instruments import CounterCell
 
-INVALID: Final = frozenset({"401", "403", "429"})
+_TOO_MANY: Final = 429
+
+INVALID: Final = frozenset({401, 403, 429})
 """Statuses that count towards Cloudflare's ban of the address, but for a 429 whose scope is shared."""
 
 
@@ -39,7 +42,8 @@ class RestCollector(Collector, HttpListener):
         self._global = instruments.gauge(catalogue.HTTP_GLOBAL_RATE_LIMITED).labels()
         self._buckets = instruments.gauge(catalogue.HTTP_BUCKETS).labels()
         self._skew = instruments.gauge(catalogue.API_CLOCK_SKEW_SECONDS).labels()
-        self._cells: dict[tuple[str, str, str], tuple[CounterCell, HistogramCell]] = {}
+        self._cells: dict[tuple[str, str, int], tuple[CounterCell, Pile]] = {}
+        self._piles = view.journal.piles
         self._unheld = 0
         view.wire.listeners.append(self)
 
@@ -65,26 +69,30 @@ class RestCollector(Collector, HttpListener):
 
     def done(self, exchange: Exchange) -> None:
         """Count it, and what it says of the limits."""
-        key = exchange.method, exchange.route, exchange.status
-        cells = self._cells.get(key)
-        requests, durations = self._find(*key) if cells is None else cells
+        code = exchange.code
+        cells = self._cells.get((exchange.method, exchange.route, code))
+        requests, durations = self._find(exchange) if cells is None else cells
         requests.value += 1
-        durations.observe(exchange.seconds)
-        if exchange.status in INVALID and exchange.api and exchange.headers is not None:
-            self._count_refusal(exchange.status, exchange.headers)
+        values = durations.values
+        if not values:
+            self._piles.append(durations)
+        values.append(exchange.seconds)
+        if code in INVALID and exchange.api and exchange.headers is not None:
+            self._count_refusal(code, exchange.headers)
 
-    def _find(self, method: str, route: str, status: str) -> tuple[CounterCell, HistogramCell]:
-        found = self._requests.labels(method, route, status), self._durations.labels(method, route)
+    def _find(self, exchange: Exchange) -> tuple[CounterCell, Pile]:
+        method, route, status = exchange.method, exchange.route, exchange.status
+        found = self._requests.labels(method, route, status), Pile(self._durations.labels(method, route))
         if (method, route, status) in self._requests.cells and (method, route) in self._durations.cells:
-            self._cells[method, route, status] = found  # no more than the families hold; what is folded is not kept
+            self._cells[method, route, exchange.code] = found  # no more than the families hold; none that is folded
         return found
 
     def waited(self, reason: str, seconds: float) -> None:
         """Observe what discord.py held back."""
         self._waits[reason].observe(seconds)
 
-    def _count_refusal(self, status: str, headers: Mapping[str, str]) -> None:
-        scope = scope_of(headers) if status == "429" else ""
+    def _count_refusal(self, code: int, headers: Mapping[str, str]) -> None:
+        scope = scope_of(headers) if code == _TOO_MANY else ""
         if scope:
             self._limited[scope].value += 1
         if scope != "shared":

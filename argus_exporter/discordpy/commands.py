@@ -49,6 +49,7 @@ class Commands(Part[CommandListener]):
         self.entered: list[Callable[[object, Run], None]] = []
         self.runs: dict[int, Run] = {}
         self.active = False
+        self._hear_ended = self.listeners.ears[_ENDED]
         self._tree = TreeCommands(self)
         self._prefix = PrefixCommands(self)
         self._registered = Registered()
@@ -124,9 +125,9 @@ class Commands(Part[CommandListener]):
             run.shard = shard_of(self.view, "", (run.subject,))
             if run.outcome == "not_found":
                 run.command = OTHER
-        for call in self.listeners.ears[_ENDED]:
+        for hear in self._hear_ended:
             try:
-                call(run)
+                hear(run)
             except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self.view.note_error(self.noun, error)
 

@@ -8,7 +8,6 @@ end of its handler, and for a response that comes too late.
 from __future__ import annotations
 
 import logging
-import math
 import time
 import typing
 from collections import OrderedDict
@@ -46,6 +45,12 @@ _EVENT: Final = "INTERACTION_CREATE"
 _COMMANDS: Final = {1: "slash", 2: "user", 3: "message"}
 _OTHERS: Final = {3: "component", 4: "autocomplete", 5: "modal"}
 _COMMAND: Final = 2
+
+_ACCEPTED: Final = 2
+"""The class of a status, and :data:`_REFUSED`."""
+
+_REFUSED: Final = 4
+_TOO_MANY: Final = 429
 
 _log: Final = logging.getLogger(__name__)
 
@@ -167,12 +172,14 @@ class Interactions(Part[InteractionListener], HttpListener):
         self._lacking = True  # until it is open
         self._open: OrderedDict[int, Receipt] = OrderedDict()  # a dict is slow at its first item, where many were taken
         self._kept: OrderedDict[int, Receipt] = OrderedDict()
-        self._due = math.inf  # when something may have to be swept, at the earliest
         self._active = False
         self._parsers: dict[str, Callable[[Any], object]] = {}
         self._wrapped: tuple[Callable[[Any], object], Callable[[Any], object]] | None = None
         self._stamp: tuple[float, float] | None = None
         self._handlers = Handlers(self)
+        ears = self.listeners.ears
+        self._hear_received, self._hear_delivered = ears[_RECEIVED], ears[_DELIVERED]
+        self._hear_answered, self._hear_ended, self._hear_left = ears[_ANSWERED], ears[_ENDED], ears[_LEFT]
 
     @property
     def degraded(self) -> bool:
@@ -205,7 +212,8 @@ class Interactions(Part[InteractionListener], HttpListener):
     def close(self) -> None:
         """Give everything back. Interactions that are followed now are not told of any more."""
         self._active = False
-        self.view.journal.afterwards.clear()
+        if (self._tidy,) in self.view.journal.afterwards:
+            self.view.journal.afterwards.remove((self._tidy,))
         if self in self.view.wire.callbacks:
             self.view.wire.callbacks.remove(self)
         if self._wrapped is not None and self._parsers.get(_EVENT) is self._wrapped[0]:
@@ -246,10 +254,10 @@ class Interactions(Part[InteractionListener], HttpListener):
         leaves = ending.answered and self._kept.pop(interaction_id, None) is not None
         if error is not None:
             self.tell(InteractionListener.failed, ending, outcome, error)
-        for call in self.listeners.ears[_ENDED]:
+        for hear in self._hear_ended:
             try:
-                call(ending, outcome)
-            except Exception as exception:  # noqa: BLE001
+                hear(ending, outcome)
+            except Exception as exception:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self.view.note_error(self.noun, exception)
         if leaves:
             self._leave(ending)
@@ -276,19 +284,16 @@ class Interactions(Part[InteractionListener], HttpListener):
     # ------------------------------------------------------------------------------------- received
 
     def _receiving(self, parser: Callable[[Any], object]) -> Callable[[Any], object]:
-        journal, take, whose = self.view.journal, self._take, self.whose
+        journal, take, whose, kinds, others = self.view.journal, self._take, self.whose, _COMMANDS, _OTHERS
         notes, settle = journal.notes, journal.settle
 
         def parse(data: Any) -> object:
             if self._active:
                 try:
                     # what is kept of it is little: the memory of the rest is used again, and is in the caches then
-                    number = data["type"]
-                    kind = _COMMANDS[data["data"]["type"]] if number == _COMMAND else _OTHERS[number]
-                    if whose is None:
-                        notes.append((take, int(data["id"]), kind, self.now(), self.epoch()))
-                    else:
-                        notes.append((take, int(data["id"]), kind, self.now(), self.epoch(), whose(data)))
+                    number, now, epoch = data["type"], self.now, self.epoch  # attributes, no methods: called as such
+                    kind = kinds[data["data"]["type"]] if number == _COMMAND else others[number]
+                    notes.append((take, int(data["id"]), kind, now(), epoch(), None if whose is None else whose(data)))
                 except (LookupError, TypeError, ValueError):
                     pass  # of no type that is known, or no such thing
                 if len(notes) >= journal.limit:
@@ -308,27 +313,28 @@ class Interactions(Part[InteractionListener], HttpListener):
         number = interaction.type.value
         kind = _COMMANDS[data["type"]] if number == _COMMAND else _OTHERS[number]
         whose = None if self.whose is None else self.whose(_payload_of(interaction))
-        self._take(interaction.id, kind, *stamp, whose)
+        self._take((None, interaction.id, kind, *stamp, whose))
 
-    def _take(self, interaction_id: int, kind: str, received: float, received_at: float, whose: object = None) -> None:
-        if interaction_id in self._open or interaction_id in self._kept:
+    def _take(self, note: tuple[object, int, str, float, float, object]) -> None:
+        _, interaction_id, kind, received, received_at, whose = note
+        open_, kept = self._open, self._kept
+        if interaction_id in open_ or interaction_id in kept:
             return
         try:
             receipt = Receipt(interaction_id, kind, received, received_at, whose)
         except OverflowError:
             return  # no id of Discord's has hundreds of digits
-        if len(self._open) + len(self._kept) >= MAX_PENDING:
+        if len(open_) + len(kept) >= MAX_PENDING:
             self._evict()
-        self._open[interaction_id] = receipt
-        if receipt.deadline < self._due:  # noqa: PLR1730 - min() takes twice as long
-            self._due = receipt.deadline
-        for call in self.listeners.ears[_RECEIVED]:
+        open_[interaction_id] = receipt
+        for hear in self._hear_received:
             try:
-                call(receipt)
-            except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
+                hear(receipt)
+            except Exception as error:  # noqa: BLE001
                 self.view.note_error(self.noun, error)
-        skew = self.view.clock.skew
-        if not self.view.wire.hooked:
+        view = self.view
+        skew = view.clock.skew
+        if not view.wire.hooked:
             self._date(receipt, skew or 0.0)
             receipt.answered = True  # for all that could be known
             self._keep(receipt)
@@ -344,16 +350,16 @@ class Interactions(Part[InteractionListener], HttpListener):
         receipt.delivery = delivery = seconds if plausible and seconds > 0 else 0.0
         receipt.deadline -= delivery
         if plausible:
-            for call in self.listeners.ears[_DELIVERED]:
+            for hear in self._hear_delivered:
                 try:
-                    call(receipt, delivery)
+                    hear(receipt, delivery)
                 except Exception as error:  # noqa: BLE001
                     self.view.note_error(self.noun, error)
 
-    def _tidy(self) -> None:
+    def _tidy(self, _: object) -> None:
         """Look for what is over, if there may be such."""
-        now = self.now()
-        if now > self._due:
+        now, first, oldest = self.now(), _first(self._open), _first(self._kept)
+        if (first and now > first.overdue) or (oldest and now > oldest.received + MAX_AGE):
             self.view.wire.tell_flying()
             self._sweep(now, _SWEPT)
 
@@ -382,12 +388,17 @@ class Interactions(Part[InteractionListener], HttpListener):
         """
         if exchange.interaction_id is None:
             return
-        receipt = self._open.get(exchange.interaction_id) or self._kept.get(exchange.interaction_id)
+        accepted, receipt = exchange.code // 100 == _ACCEPTED, self._open.get(exchange.interaction_id)
+        if accepted and receipt and receipt.delivery is not None and exchange.sent <= receipt.deadline:
+            receipt.tried = True  # as nearly all are: nothing else is to be asked
+            self._accept(receipt, exchange)
+            return
+        receipt = receipt or self._kept.get(exchange.interaction_id)
         if receipt is not None:
             if not exchange.told:
                 self._try(receipt, exchange)
             self._answer(receipt, exchange)
-        if exchange.status[0] == "4" and exchange.status != "429":
+        if exchange.code // 100 == _REFUSED and exchange.code != _TOO_MANY:
             self.tell(InteractionListener.refused, exchange)
 
     def _answer(self, receipt: Receipt, exchange: Exchange) -> None:
@@ -395,22 +406,26 @@ class Interactions(Part[InteractionListener], HttpListener):
             receipt.waiting = tuple(each for each in receipt.waiting if each is not exchange)
         if receipt.answered:
             return
-        if exchange.status[0] == "2":
+        if exchange.code // 100 == _ACCEPTED:
             if receipt.delivery is None:
                 self._date(receipt, self.view.clock.skew or 0.0)
-            receipt.answered = True
-            self._keep(receipt)
-            for call in self.listeners.ears[_ANSWERED]:
-                try:
-                    call(receipt, exchange)
-                except Exception as error:  # noqa: BLE001
-                    self.view.note_error(self.noun, error)
-            if receipt.ended is not None:
-                self._leave(receipt)
+            self._accept(receipt, exchange)
             return
         receipt.refused = exchange.status
         if receipt.id in self._kept:
             self._miss(receipt)
+
+    def _accept(self, receipt: Receipt, exchange: Exchange) -> None:
+        """Discord has accepted the first response: what else is on its way decides nothing any more."""
+        receipt.answered, receipt.waiting = True, ()
+        self._keep(receipt)
+        for hear in self._hear_answered:
+            try:
+                hear(receipt, exchange)
+            except Exception as error:  # noqa: BLE001
+                self.view.note_error(self.noun, error)
+        if receipt.ended is not None:
+            self._leave(receipt)
 
     # ------------------------------------------------------------------------------------- over
 
@@ -447,8 +462,6 @@ class Interactions(Part[InteractionListener], HttpListener):
                 self._forget(first)
             else:
                 break
-        first, oldest = _first(self._open), _first(self._kept)
-        self._due = min(first.overdue if first else math.inf, oldest.received + MAX_AGE if oldest else math.inf)
 
     def _evict(self) -> None:
         """Make room: for what can still be answered at the cost of what cannot."""
@@ -476,9 +489,9 @@ class Interactions(Part[InteractionListener], HttpListener):
         self._leave(receipt)
 
     def _leave(self, receipt: Receipt) -> None:
-        for call in self.listeners.ears[_LEFT]:
+        for hear in self._hear_left:
             try:
-                call(receipt)
+                hear(receipt)
             except Exception as error:  # noqa: BLE001
                 self.view.note_error(self.noun, error)
 

@@ -20,7 +20,7 @@ class Audience(list[Listener], Generic[Listener]):
     """Those who listen.
 
     :ivar ears: what of them is to be called, by the method of their base class; those who have left it as it is there
-        do not hear.
+        do not hear. Each list stays the same object, so that it can be kept.
     """
 
     def __init__(self) -> None:
@@ -30,17 +30,17 @@ class Audience(list[Listener], Generic[Listener]):
     def append(self, listener: Listener, /) -> None:
         """Let it listen."""
         super().append(listener)
-        self.ears.clear()
+        self.ears.prick()
 
     def remove(self, listener: Listener, /) -> None:
         """Let it listen no more."""
         super().remove(listener)
-        self.ears.clear()
+        self.ears.prick()
 
     def __setitem__(self, place: Any, listeners: Any, /) -> None:
         """Let others listen."""
         super().__setitem__(place, listeners)
-        self.ears.clear()
+        self.ears.prick()
 
 
 class _Ears(dict[typing.Any, list[typing.Any]]):
@@ -49,11 +49,17 @@ class _Ears(dict[typing.Any, list[typing.Any]]):
         self._audience = audience
 
     def __missing__(self, heard: Callable[..., object]) -> list[Any]:
+        self[heard] = found = self._find(heard)
+        return found
+
+    def prick(self) -> None:
+        for heard, found in self.items():
+            found[:] = self._find(heard)
+
+    def _find(self, heard: Callable[..., object]) -> list[Any]:
         name = heard.__name__
         kinds: list[tuple[Any, Any]] = [(each, type(each)) for each in self._audience]
-        found = [getattr(each, name) for each, kind in kinds if getattr(kind, name, None) is not heard]
-        self[heard] = found
-        return found
+        return [getattr(each, name) for each, kind in kinds if getattr(kind, name, None) is not heard]
 
 
 class Part(Generic[Listener]):

@@ -118,26 +118,31 @@ class TreeCommands(InteractionListener):
 
     def _calling(self, tree: Any, original: Callable[..., Any]) -> Callable[..., Any]:
         commands, journal, interactions = self._commands, self._commands.view.journal, self._interactions
-        runs, notes, settle, ended = commands.runs, journal.notes, journal.settle, self._ended
+        runs, notes, settle, ended, autocomplete = (
+            commands.runs,
+            journal.notes,
+            journal.settle,
+            self._ended,
+            _AUTOCOMPLETE,
+        )
 
         async def call(interaction: Any, *more: Any, **named: Any) -> Any:
             key = interaction.id
-            if interaction.type is _AUTOCOMPLETE or not commands.active or key in runs:
+            if interaction.type is autocomplete or not commands.active or key in runs:
                 return await self._follow(tree, interaction, original(interaction, *more, **named))
-            run = runs[key] = Run(key, interaction, interactions.now())
+            now = interactions.now  # an attribute, no method: called as such
+            run = runs[key] = Run(key, interaction, now())
             if commands.entered or tree.on_error is not self._around:
                 self._guard("commands", self._enter, tree, run)
             try:
                 result = await original(interaction, *more, **named)
             except BaseException as error:
                 if runs.pop(key, None) is run:
-                    notes.append(
-                        (ended, run, interaction.command, interaction.command_failed, error, interactions.now())
-                    )
+                    notes.append((ended, run, interaction.command, interaction.command_failed, error, now()))
                     settle()
                 raise
             if runs.pop(key, None) is run:
-                notes.append((ended, run, interaction.command, interaction.command_failed, None, interactions.now()))
+                notes.append((ended, run, interaction.command, interaction.command_failed, None, now()))
                 if run.error is not None or len(notes) >= journal.limit:  # an error is told of at once
                     settle()
                 run.subject = None  # its memory is used again, and is in the caches then
@@ -172,14 +177,19 @@ class TreeCommands(InteractionListener):
             self._guard("commands", self._autocompleted, interaction)
         return result
 
-    def _ended(self, run: Run, command: Any, failed: object, raised: BaseException | None, at: float) -> None:
+    def _ended(self, note: tuple[object, Run, Any, object, BaseException | None, float]) -> None:
+        _, run, command, failed, raised, at = note
         if not run.type:
-            _date(run, self._interactions.find(run.key), command)
+            receipt = self._interactions.find(run.key)
+            if receipt is not None:
+                run.date(receipt)
+            else:
+                run.type = _TYPES.get(getattr(command, "type", None), "slash")
         name = None if command is None else command.qualified_name
         # no exception, and yet it failed: interaction_check said no
         self._commands.end(run, name, raised, "rejected" if failed else OK, at)
         if run.receipt is not None:
-            self._interactions.end(run.key, run.outcome, run.receipt, at=at)
+            self._interactions.end(run.key, run.outcome, run.receipt, None, at)
 
     def fail(self, interaction: Any, error: BaseException) -> None:
         """discord.py tells of a command's error, which by the public way is its end, though it may be told again."""
@@ -194,7 +204,7 @@ class TreeCommands(InteractionListener):
             view = self._commands.view
             view.journal.settle()
             run = Run(interaction.id, interaction, math.nan)
-            self._ended(run, interaction.command, interaction.command_failed, error, view.interactions.now())
+            self._ended((None, run, interaction.command, interaction.command_failed, error, view.interactions.now()))
 
     def _autocompleted(self, interaction: Any, raised: BaseException | None = None) -> None:
         interactions = self._interactions
@@ -210,11 +220,3 @@ class TreeCommands(InteractionListener):
         if interaction.response.is_done():
             return OK
         return DISCORD_ERROR if receipt is not None and receipt.refused.startswith(_THEIRS) else BOT_ERROR
-
-
-def _date(run: Run, receipt: Receipt | None, command: Any) -> None:
-    """Let a command have begun with the receipt of its interaction, if that is known."""
-    if receipt is not None:
-        run.date(receipt)
-    else:
-        run.type = _TYPES.get(getattr(command, "type", None), "slash")

@@ -28,6 +28,9 @@ _WEBSOCKETS: Final = ("ws:", "wss:")
 _OWN_TEMPLATES: Final[dict[str | None, str]] = {
     template: template for template in TEMPLATES if template is not CALLBACK
 }
+_CALLBACK_PARTS: Final = 5
+"""The API's base, ``interactions``, an id, a token, ``callback``."""
+
 _CLOCK_SECONDS: Final = 0.2
 """So long the clock needs no other response: their number does not make it better, their spread does."""
 
@@ -46,7 +49,7 @@ class Exchange:
 
     :ivar route: the template.
     :ivar sent: when, by ``time.perf_counter``; ``seconds``: from then to the headers of the response.
-    :ivar code: the status of its response, 0 where none came; ``status``: as text, ``error`` instead of 0, once told.
+    :ivar code: the status of its response, 0 where none came.
     :ivar headers: of the response, where it refused something; ``limits``: of any other, while discord.py acts on them.
     :ivar api: whether it went to Discord's API, and not to its CDN or elsewhere.
     :ivar interaction_id: whose first response it is.
@@ -58,7 +61,6 @@ class Exchange:
     api: bool = False
     seconds: float = 0.0
     code: int = 0
-    status: str = "error"
     headers: Mapping[str, str] | None = None
     limits: Mapping[str, str] | None = None
     interaction_id: int | None = None
@@ -69,6 +71,11 @@ class Exchange:
         self.method = method
         self.route = route
         self.sent = sent
+
+    @property
+    def status(self) -> str:
+        """The status as text, ``error`` where no response came."""
+        return str(self.code) if self.code else "error"
 
 
 class HttpListener:
@@ -138,6 +145,8 @@ class Wire(Part[HttpListener]):
         self._journal = view.journal
         self._notes = view.journal.notes
         self._done = self._tell_done
+        self._heard = self.listeners.ears[_DONE]
+        self._callbacks_heard = self.callbacks.ears[_DONE]
         self._of_session = Patches()
         self._calls: ContextVar[_Call | None] = ContextVar("argus_exporter_call", default=None)
 
@@ -215,9 +224,19 @@ class Wire(Part[HttpListener]):
             if not self._active:
                 return await original(method, str_or_url, **named)
             call = get_call()
-            if call is not None and call.route and not (call.sent or call.over or journal.limit == 1):
-                # the first attempt of a call whose route is known, as nearly all are: what begin does, without calls
-                exchange: Exchange | None = call
+            # what begin does, without calls: for the first attempt of a call whose route is known, and for a webhook's,
+            # which is what answers an interaction, too; no websocket begins with a POST
+            if journal.limit == 1:
+                exchange = begin(method, str_or_url)
+            elif call is None or call.over:
+                if method == "POST" and str_or_url.__class__ is str:
+                    exchange = Exchange("POST", "", perf_counter())
+                    exchange.address = str_or_url
+                    fly(exchange)
+                else:
+                    exchange = begin(method, str_or_url)
+            elif call.route and not call.sent:
+                exchange = call
                 fly(call)
                 call.method, call.sent = method, perf_counter()
             else:
@@ -280,8 +299,8 @@ class Wire(Part[HttpListener]):
         exchange.seconds = done - exchange.sent
         if response is not None:
             try:
-                exchange.code = response.status
-                if exchange.code >= _REFUSED:
+                exchange.code = code = response.status
+                if code >= _REFUSED:
                     exchange.headers = response.headers
                 elif exchange.api:
                     exchange.limits = response.headers
@@ -314,25 +333,24 @@ class Wire(Part[HttpListener]):
         exchange.told = True
         if exchange.address:
             _resolve(exchange)
-        self._tell(_SENT, exchange)
+        self.tell(_SENT, exchange)
+        if exchange.interaction_id is not None:
+            for hear in self.callbacks.ears[_SENT]:
+                self.view.guard(self.noun, hear, exchange)
 
-    def _tell_done(self, exchange: Exchange) -> None:
+    def _tell_done(self, note: tuple[object, Exchange]) -> None:
+        exchange = note[1]
         if exchange.address:
             _resolve(exchange)
-        if exchange.code:
-            exchange.status = str(exchange.code)
-        self._tell(_DONE, exchange)
-
-    def _tell(self, what: Callable[[HttpListener, Exchange], None], exchange: Exchange) -> None:
-        for call_listener in self.listeners.ears[what]:
+        for hear in self._heard:
             try:
-                call_listener(exchange)
+                hear(exchange)
             except Exception as error:  # noqa: BLE001 - nothing of ours may raise into the bot
                 self._failed(error)
         if exchange.interaction_id is not None:
-            for call_listener in self.callbacks.ears[what]:
+            for hear in self._callbacks_heard:
                 try:
-                    call_listener(exchange)
+                    hear(exchange)
                 except Exception as error:  # noqa: BLE001
                     self._failed(error)
 
@@ -400,10 +418,11 @@ class Wire(Part[HttpListener]):
 def _resolve(exchange: Exchange) -> None:
     """Find out what an attempt's address is."""
     address, exchange.address = exchange.address, ""
-    if address.endswith("/callback") and exchange.method == "POST":  # the most frequent one has a quick way
-        base, _, rest = address.partition("/interactions/")
-        number, _, token = rest.partition("/")
-        if base == Route.BASE and token.count("/") == 1 and number.isdecimal() and number.isascii():
+    parts = address.rsplit("/", 4)
+    if len(parts) == _CALLBACK_PARTS and exchange.method == "POST":  # the most frequent one has a quick way
+        base, place, number, _, what = parts
+        is_one = what == "callback" and place == "interactions" and base == Route.BASE
+        if is_one and number.isdecimal() and number.isascii():
             exchange.route, exchange.api, exchange.interaction_id = CALLBACK, True, int(number)
             return
     path = path_of(address, Route.BASE)

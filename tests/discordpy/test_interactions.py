@@ -109,7 +109,7 @@ class World:
         return exchange
 
     def reply(self, exchange: Exchange, status: str = "200") -> None:
-        exchange.seconds, exchange.status = self.now - exchange.sent, status
+        exchange.seconds, exchange.code = self.now - exchange.sent, 0 if status == "error" else int(status)
         self.interactions.done(exchange)
 
     def answer(self, interaction_id: int, status: str = "200") -> None:

@@ -5,6 +5,7 @@ import typing
 
 from argus_exporter.discordpy import journal as journal_module
 from argus_exporter.discordpy.journal import AT_ONCE, Journal
+from argus_exporter.instruments import HistogramCell, Pile
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, until
 from tests.discordpy.command_bots import OddError, following, furnish_tree, shape
@@ -21,10 +22,10 @@ class Accounts:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def take(self, *what: object) -> None:
-        self.told.append(what)
+    def take(self, note: tuple[object, ...]) -> None:
+        self.told.append(note[1:])
 
-    def fail(self) -> None:
+    def fail(self, _: object) -> None:
         raise ZeroDivisionError
 
 
@@ -57,6 +58,21 @@ def test_what_is_noted_by_an_account_waits_for_the_next_time() -> None:
     journal.notes.append((journal.notes.append, (accounts.take, 2)))
     journal.settle()
     assert len(journal.notes) == 1
+
+
+def test_piles_that_an_account_has_begun_are_counted_in_the_same_turn_and_once() -> None:
+    journal, pile = Journal(lambda *_: None), Pile(HistogramCell((1.0,)))
+
+    def add(_: object) -> None:
+        if not pile.values:
+            journal.piles.append(pile)
+        pile.values.append(0.5)
+
+    for _ in range(2):
+        journal.notes[:] = [(add,)] * 3
+        journal.settle()
+        assert (pile.values, journal.piles) == ([], [])
+    assert pile.cell.counts == [6, 0]
 
 
 def test_all_is_told_at_once_as_long_as_anybody_needs_it() -> None:

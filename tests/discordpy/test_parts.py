@@ -76,10 +76,16 @@ def test_who_comes_hears_and_who_goes_does_not() -> None:
     assert (early.all, late.all, other.all) == (["one", "two"], ["two", "three"], ["four"])
 
 
-def test_what_is_to_be_called_is_found_once() -> None:
+def test_what_is_to_be_called_stays_the_same_list_whoever_comes_and_goes() -> None:
     audience: Audience[Listener] = Audience()
-    audience.append(Ear())
-    assert audience.ears[Listener.heard] is audience.ears[Listener.heard]
+    kept, (first, last) = audience.ears[Listener.heard], (Ear(), Ear())
+    audience.append(first)
+    assert kept == [first.heard]
+    audience[:] = [first, last]
+    assert kept == [first.heard, last.heard]
+    audience.remove(first)
+    assert kept == [last.heard]
+    assert audience.ears[Listener.heard] is kept
 
 
 def test_a_part_that_nobody_listens_to_is_not_wanted() -> None:

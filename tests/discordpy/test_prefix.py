@@ -33,6 +33,27 @@ async def test_each_prefix_command_is_told_of_once_however_it_ends(make: Any) ->
         gc.collect()
 
 
+async def test_prefix_commands_are_told_of_in_batches_but_an_error_at_once() -> None:
+    bot = PlainBot()
+    furnish_prefix(bot)
+    completed: list[object] = []
+
+    @bot.event
+    async def on_command_completion(context: object) -> None:
+        completed.append(context)
+
+    async with Simulator() as sim, following(bot, sim) as told:
+        told.view.journal.hurry("tests", needed=False)
+        for used in range(1, 4):
+            await sim.message("!plain")
+            await until(lambda used=used: len(completed) == used and not told.view.commands.runs)  # type: ignore[misc]
+        assert told.ends == []
+        await sim.message("!number x")
+        await until(lambda: told.ends)
+        assert [end.command for end in told.ends] == ["plain", "plain", "plain", "number"]
+        assert [end.subject for end in told.ends] == [None] * 4
+
+
 async def test_a_prefix_command_lasts_from_the_receipt_of_its_message() -> None:
     class SlowBot(PlainBot):
         async def get_context(self, *arguments: Any, **named: Any) -> Any:
