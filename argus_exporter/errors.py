@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime as dt
 import json
 import logging
@@ -62,10 +61,12 @@ _CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class _Told:
-    at: float
-    left_out: int = 0
+    __slots__ = ("at", "left_out")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.left_out = 0
 
 
 class Caps:

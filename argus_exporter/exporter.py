@@ -11,8 +11,6 @@ import typing
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
-from aiohttp.web_response import Response
-
 from argus_exporter import catalogue
 from argus_exporter.collectors import PROCESS_COLLECTORS
 from argus_exporter.collectors.base import Collector, Context
@@ -25,9 +23,6 @@ from argus_exporter.discordpy.outcomes import RULES, outcome_of
 from argus_exporter.errors import ErrorLog
 from argus_exporter.exemplars import active_trace
 from argus_exporter.exposition.collector import RegistryCollector
-from argus_exporter.exposition.health import Bot
-from argus_exporter.exposition.page import Page
-from argus_exporter.exposition.site import Site
 from argus_exporter.instruments import CounterCell, Instruments
 from argus_exporter.manual import Manual, ManualMethods
 from argus_exporter.settings import Settings
@@ -46,7 +41,9 @@ if typing.TYPE_CHECKING:
     from argus_exporter.discordpy import ClientView
     from argus_exporter.discordpy.outcomes import Rules
     from argus_exporter.discovery import Discovery
+    from argus_exporter.exposition.page import Page
     from argus_exporter.exposition.registry import UserRegistry
+    from argus_exporter.exposition.site import Site
     from argus_exporter.instruments import CounterFamily, Key
     from argus_exporter.settings import Secret
     from argus_exporter.statsd.push import Push
@@ -96,8 +93,8 @@ class Exporter(CustomMethods, ManualMethods):
         self._logged: set[tuple[str, type[BaseException]]] = set()
         self._running: list[Collector] = []
         self._stack: AsyncExitStack | None = None
-        self._page = Page(self.instruments, sample=self.sample, registry=self._user_registry(), errors=self.note_error)
-        self._site = self._make_site(Bot(self._sample_shards, self._is_ready, frames_of))
+        self._page = self._make_page()
+        self._site = self._make_site()
         self._discovery = self._make_discovery()
         self._push_registry: UserRegistry | None = None
         self._push = self._make_push(self.settings.statsd_url)
@@ -128,7 +125,7 @@ class Exporter(CustomMethods, ManualMethods):
         is set.
         """
         if self._stack is None:
-            return Response(status=503, text="503: the exporter is not running\n")
+            return self._site.closed()
         return await self._site.metrics(request)
 
     async def probe(self, request: BaseRequest) -> StreamResponse:
@@ -138,7 +135,7 @@ class Exporter(CustomMethods, ManualMethods):
         the exporter is not running.
         """
         if self._stack is None:
-            return Response(status=503, text="503: the exporter is not running\n")
+            return self._site.closed()
         return await self._site.probe(request)
 
     def watch(self, loop: object, name: str | None = None) -> None:
@@ -213,8 +210,18 @@ class Exporter(CustomMethods, ManualMethods):
 
         return UserRegistry(self.instruments, self.note_error)
 
-    def _make_site(self, bot: Bot) -> Site:
+    def _make_page(self) -> Page:
+        from argus_exporter.exposition.page import Page  # noqa: PLC0415 - as for the site
+
+        return Page(self.instruments, sample=self.sample, errors=self.note_error, registry=self._user_registry())
+
+    def _make_site(self) -> Site:
+        # with aiohttp's server, for which an import alone does not have to wait
+        from argus_exporter.exposition.health import Bot  # noqa: PLC0415
+        from argus_exporter.exposition.site import Site  # noqa: PLC0415
+
         errors = functools.partial(self.note_error, "exporter")
+        bot = Bot(self._sample_shards, self._is_ready, frames_of)
         return Site(self.settings, self.instruments, self._page.handler, bot, errors)
 
     def _make_discovery(self) -> Discovery | None:

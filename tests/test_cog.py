@@ -19,8 +19,10 @@ import discord
 import psutil
 import pytest
 from discord.ext import commands
+from prometheus_client import CollectorRegistry
 
 import argus_exporter
+from argus_exporter import catalogue
 from examples.discord_simulator import Simulator, point_at
 from tests.clients import (
     KINDS,
@@ -211,6 +213,28 @@ async def test_two_exporters_on_one_client_are_refused() -> None:
                 argus_exporter.attach(bot)
             await sim.message("hi", guild=0)
             await until(lambda: value(exporter_of(bot).instruments, EVENTS, "MESSAGE_CREATE") == 1)
+
+
+async def test_what_a_bot_has_imported_before_a_reload_goes_on_to_make_whole_exporters(tmp_path: Path) -> None:
+    async with Simulator(guilds=2) as sim:
+        bot = PlainBot()
+        async with logged_in(bot, sim):
+            await bot.load_extension("argus_exporter")
+            await bot.unload_extension("argus_exporter")
+            assert "argus_exporter.catalogue" not in sys.modules
+            options = {"statsd_url": "udp://127.0.0.1:9", "statsd_interval": 0.1, "file_sd_dir": str(tmp_path)}
+            await bot.add_cog(argus_exporter.ArgusExporter(bot, **options))
+            exporter, registry = exporter_of(bot), CollectorRegistry()
+            registry.register(exporter.collector)
+            assert sys.modules["argus_exporter.catalogue"] is not catalogue
+            await until(lambda: values(exporter.instruments, "argus_exporter_statsd_datagrams_total"))
+            page = await scrape(exporter.port)
+            assert "\ndiscord_shards 1\n" in page
+            assert '\ndiscord_event_loop_lag_seconds_bucket{le="+Inf"} ' in page
+            assert registry.get_sample_value("discord_event_loop_lag_seconds_count") is not None
+            assert registry.get_sample_value("discord_shards") == 1
+            assert values(exporter.instruments, "argus_exporter_collector_errors_total") == {}
+            assert value(exporter.instruments, "argus_exporter_file_sd_last_refresh_timestamp_seconds") is not None
 
 
 async def test_a_bot_that_takes_only_cogs_of_its_own_kind_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:

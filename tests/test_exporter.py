@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
 import threading
 import typing
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,12 +18,16 @@ import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+import argus_exporter
 from argus_exporter import Exporter, SettingError, Settings, catalogue
 from argus_exporter.collectors import CLIENT_COLLECTORS, COLLECTORS, PROCESS_COLLECTORS
 from tests.clients import value, values
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def quiet(**options: Any) -> Settings:
@@ -261,3 +269,59 @@ def test_each_collector_is_in_the_list_under_its_own_noun() -> None:
     for kind in COLLECTORS:
         assert kind.__module__ == f"argus_exporter.collectors.{kind.noun}"
         assert any(metric.noun == kind.noun for metric in catalogue.METRICS)
+
+
+# ------------------------------------------------------------------------------------------- what is imported when
+
+SERVER, REGISTRY, PROCESS = "aiohttp.web_server", "prometheus_client", "psutil"
+PUSH, DISCOVERY = "argus_exporter.statsd.push", "argus_exporter.discovery"
+LATE = {SERVER, REGISTRY, PROCESS, PUSH, DISCOVERY, "aiohttp.web", "argus_exporter.analytics", "argus_exporter.doctor"}
+"""What no import of ours has to wait for."""
+
+HERE = "a directory"
+
+LOADS = """
+import argus_exporter, asyncio, discord, json, sys
+from discord.ext import commands
+
+async def load(options):
+    imported = set(sys.modules)
+    bot = commands.Bot("!", intents=discord.Intents.none())
+    await bot.add_cog(argus_exporter.ArgusExporter(bot, port=0, state_dir="off", **options))
+    loaded = set(sys.modules)
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", bot.get_cog("ArgusExporter").port)
+        writer.write(b"GET /metrics HTTP/1.1\\r\\nHost: bot\\r\\nConnection: close\\r\\n\\r\\n")
+        assert b"argus_exporter_info" in await reader.read()
+        writer.close()
+    print(json.dumps([*map(sorted, (imported, loaded, set(sys.modules) - loaded))]))
+    await bot.remove_cog("ArgusExporter")
+
+asyncio.run(load(json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, {SERVER, REGISTRY, PROCESS}),
+        ({"user_registry": "off", "disable": "process"}, {SERVER}),
+        ({"user_registry": "off", "disable": "process", "statsd_url": "udp://127.0.0.1:9"}, {SERVER, PUSH}),
+        ({"user_registry": "off", "disable": "process", "file_sd_dir": HERE}, {SERVER, DISCOVERY, PROCESS}),
+    ],
+    ids=["as it comes", "without", "with StatsD", "with discovery"],
+)
+def test_what_a_setting_switches_on_is_imported_with_it_and_nothing_once_it_serves(
+    options: dict[str, str], needed: set[str], tmp_path: Path
+) -> None:
+    options = {name: str(tmp_path) if value == HERE else value for name, value in options.items()}
+    command = [sys.executable, "-W", "ignore", "-c", LOADS, json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    imported, loaded, served = json.loads(done.stdout)
+    assert LATE.isdisjoint(imported)
+    assert LATE & set(loaded) == needed
+    assert served == []
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in argus_exporter.__all__ if not callable(getattr(argus_exporter, name))] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import re
 import typing
 from typing import ClassVar, Final
@@ -28,20 +27,19 @@ def _tell_nobody(noun: str, error: BaseException) -> None:
     """Where nobody counts what was caught."""
 
 
-def _count(family: CounterFamily, key: Key) -> None:
+def _add(family: CounterFamily, key: Key) -> None:
     """Where there is one thread."""
     family.labels(*key).inc()
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
-class Context:
+class Context(typing.NamedTuple):
     """What a collector is given.
 
     :param client: the discord.py client as seen through :mod:`argus_exporter.discordpy`; None in manual mode.
     :param loops: the ``discord.ext.tasks`` loops, which manual mode has too; None where nobody asks for them.
     :param report: takes an exception of the bot's, with what is known of where it came from, to the error log.
     :param errors: takes what was caught of the collector's own, with its noun, from any thread.
-    :param count: adds 1 to a series of a counter, from any thread.
+    :param add: adds 1 to a series of a counter, from any thread.
     :param rules: the outcomes by exception class, the user's own included.
     """
 
@@ -51,8 +49,8 @@ class Context:
     report: Callable[[BaseException, Mapping[str, str]], None] = _report_to_nobody
     loops: Loops | None = None
     errors: Callable[[str, BaseException], None] = _tell_nobody
-    count: Callable[[CounterFamily, Key], None] = _count
-    rules: Rules = dataclasses.field(default_factory=lambda: RULES)
+    add: Callable[[CounterFamily, Key], None] = _add
+    rules: Rules = RULES
 
 
 _ID: Final = re.compile(r"[0-9]{5}")

@@ -28,7 +28,7 @@ class ErrorsCollector(Collector, EventListener):
     def __init__(self, context: Context) -> None:
         instruments, settings = context.instruments, context.settings
         self._view: ClientView | None = context.client
-        self._report, self._count = context.report, context.count
+        self._report, self._count = context.report, context.add
         self._note = context.errors
         self._event_errors = instruments.counter(catalogue.EVENT_ERRORS_TOTAL)
         self._seconds = instruments.histogram(catalogue.EVENT_LISTENER_SECONDS)

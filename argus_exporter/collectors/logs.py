@@ -31,7 +31,7 @@ class LogsCollector(Collector):
 
     def __init__(self, context: Context) -> None:
         self._records = context.instruments.counter(LOG_RECORDS_TOTAL)
-        self._count = context.count
+        self._count = context.add
         self._errors = context.errors
         self._hook = Hook(logging.getLogRecordFactory, logging.setLogRecordFactory, self._around, logging.LogRecord)
 

@@ -17,7 +17,6 @@ import typing
 from itertools import accumulate, islice
 from typing import ClassVar, Final, Generic, TypeVar
 
-from argus_exporter.catalogue import Histogram, Metric
 from argus_exporter.instruments import (
     TRACE_ID,
     AnyCell,
@@ -32,6 +31,7 @@ from argus_exporter.instruments import (
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from argus_exporter.catalogue import Histogram, Metric
     from argus_exporter.instruments import AnyFamily, Exemplar, Family, Instruments, Key
 
 SCALARS_A_SLICE: Final = 256
@@ -73,8 +73,8 @@ def escape(value: str) -> str:
 
 
 def _text_of(family: AnyFamily) -> _Scalars | _Histograms:
-    if isinstance(family.metric, Histogram):
-        return _Histograms(typing.cast("Family[HistogramCell]", family), family.metric)
+    if family.metric.kind == "histogram":
+        return _Histograms(typing.cast("Family[HistogramCell]", family), typing.cast("Histogram", family.metric))
     return _Scalars(typing.cast("Family[CounterCell | GaugeCell]", family))
 
 

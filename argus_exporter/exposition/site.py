@@ -74,6 +74,10 @@ class Site:
         handler = self._health.routes.get(f"/{request.path.rpartition('/')[2]}")
         return Response(status=404) if handler is None else await handler(request)
 
+    def closed(self) -> StreamResponse:
+        """The answer to all while the exporter is not running."""
+        return Response(status=503, text="503: the exporter is not running\n")
+
     async def start(self) -> None:
         """Listen, or begin to try; and look after the loop, if anybody could ask."""
         watching = supervisor() if self._systemd else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import threading
 import time
 import typing
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +23,11 @@ class JobError(Exception):
     """A job raised; what, is the cause."""
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
-class _Job(Generic[T]):
+class _Job(NamedTuple, Generic[T]):
     """A job that has not begun, and who waits for it."""
 
     run: Callable[[], T]
-    askers: list[asyncio.Future[T]] = dataclasses.field(default_factory=list[asyncio.Future[T]])
+    askers: list[asyncio.Future[T]]
 
 
 class Worker(Generic[T]):
@@ -84,7 +82,7 @@ class Worker(Generic[T]):
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 thread.start()
                 self._thread = thread
-            self._jobs.setdefault(key, _Job(run)).askers.append(answer)
+            self._jobs.setdefault(key, _Job(run, [])).askers.append(answer)
             self._changed.notify()
 
     def _work(self) -> None:
