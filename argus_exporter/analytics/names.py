@@ -38,6 +38,8 @@ AGAIN_SECONDS: Final = 86_400.0
 
 _WORDS: Final = 4096
 
+_PERSON: Final = (discord.User, discord.Member)  # a union would be made at each look
+
 
 @functools.lru_cache(_WORDS)
 def clean(text: str) -> str:
@@ -84,7 +86,7 @@ class Names:
         """
         if not self._people or user is None:
             return
-        user_id = user.id if isinstance(user, discord.User | discord.Member) else int(user["id"])
+        user_id = user.id if isinstance(user, _PERSON) else int(user["id"])
         if self._is_new(0, user_id):
             self._emit(self._row_of(user))
         if guild_id and self._is_new(-guild_id, user_id):
@@ -118,7 +120,7 @@ class Names:
             self._emit(self._row_of(user))
 
     def _row_of(self, user: discord.User | discord.Member | Mapping[str, Any]) -> UserRow:
-        if isinstance(user, discord.User | discord.Member):
+        if isinstance(user, _PERSON):
             return UserRow(user.id, self._moment, clean(user.name), user.bot, user.public_flags.value)
         name, flags = clean(str(user.get("username", ""))), int(user.get("public_flags") or 0)
         return UserRow(int(user["id"]), self._moment, name, bool(user.get("bot")), flags)

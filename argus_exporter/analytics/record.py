@@ -167,10 +167,10 @@ class Desk:
     def whose(self, data: Any) -> tuple[int, int, int, Any] | None:
         """An interaction's guild, channel and user, as the gateway tells them, and who that is if names are kept."""
         try:
-            user = data["member"]["user"] if "member" in data else data["user"]
-            guild_id, channel_id = int(data.get("guild_id") or 0), int(data.get("channel_id") or 0)
+            user, users = data["member"]["user"] if "member" in data else data["user"], self.users
+            user_id = users.let_through(int(user["id"])) if users.kept else 0
             known = None if self.names is None else user
-            return guild_id, channel_id, self.users.let_through(int(user["id"])), known
+            return int(data.get("guild_id") or 0), int(data.get("channel_id") or 0), user_id, known
         except (AttributeError, LookupError, TypeError, ValueError):
             return None
 
@@ -199,7 +199,8 @@ class InteractionRows(InteractionListener):
         """All is known of it that will be."""
         desk, interaction_id, ended = self._desk, receipt.id, receipt.ended
         guild_id, channel_id, user_id, user = receipt.whose or _NOWHERE
-        desk.meet(guild_id, channel_id, user)
+        if user is not None:
+            desk.meet(guild_id, channel_id, user)
         self._record(
             (
                 interaction_id,
@@ -230,7 +231,8 @@ class CommandRows(CommandListener):
         desk, error, seconds = self._desk, run.error, run.seconds
         called_by, whose = self._called(run) if run.type == "prefix" else (run.key, run.receipt and run.receipt.whose)
         guild_id, channel_id, user_id, user = whose or _NOWHERE
-        desk.meet(guild_id, channel_id, user)
+        if user is not None:
+            desk.meet(guild_id, channel_id, user)
         self._record(
             (
                 called_by,
