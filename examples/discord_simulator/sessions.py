@@ -144,6 +144,7 @@ class Sessions:
             owners.remove(session)
         if self.by_shard.get(session.shard_id) is session and not session.live:
             del self.by_shard[session.shard_id]
+            self.by_shard.update((each.shard_id, each) for each in self.of_shard(session.shard_id))
 
     def owners(self, guild_id: int | None) -> Iterator[Session]:
         """Whose shard a guild is on; for None (direct messages) shard 0."""

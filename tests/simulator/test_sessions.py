@@ -126,6 +126,14 @@ async def test_every_shard_survives_losing_all_of_them(sim: Simulator) -> None:
         await settled(sim, bot)
 
 
+async def test_where_two_clients_have_the_same_shard_the_one_that_stays_is_known(sim: Simulator) -> None:
+    async with connected(sim, shard_count=1):
+        first = sim.sessions[0]
+        async with connected(sim, shard_count=1):
+            assert sim.sessions[0] is not first
+        await until(lambda: sim.sessions.get(0) is first, sim)
+
+
 async def test_a_shard_that_is_not_connected_cannot_be_closed(sim: Simulator) -> None:
     with pytest.raises(LookupError, match="shard 3 is not connected"):
         await sim.close_shard(3)
