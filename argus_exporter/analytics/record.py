@@ -9,7 +9,14 @@ import typing
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from argus_exporter.analytics.events import CommandRow, GuildEventRow, InteractionRow, MemberEventRow, MessageRow
+from argus_exporter.analytics.events import (
+    TABLES,
+    CommandRow,
+    GuildEventRow,
+    InteractionRow,
+    MemberEventRow,
+    MessageRow,
+)
 from argus_exporter.analytics.names import Names, clean, milliseconds
 from argus_exporter.discordpy import CommandListener, InteractionListener
 
@@ -98,6 +105,8 @@ class Desk:
 
     :ivar users: lets ids of users through, or what stands for them.
     :ivar shards: how many there are of the whole bot; 0 while that is not known.
+    :ivar piles: by table, the rows that wait. Who makes one reach the journal's limit has all settled.
+    :ivar makers: by table, what makes rows of what was noted where it happened, in little memory that is used again.
     """
 
     noun: ClassVar[str] = "analytics"
@@ -111,34 +120,32 @@ class Desk:
         self._emit: Final = emit
         self._count: Final = view.shard_count
         self.shards = 0
-        self._rows: Final[dict[str, list[Values]]] = {}
+        self.piles: Final[dict[str, list[Values]]] = {table.name: [] for table in TABLES if table.dated}
+        self.makers: Final[dict[str, Callable[[list[Values]], list[Values]]]] = {}
         self._met: Final[list[tuple[int, int, Any]]] = []
 
     def _tell(self, row: Row) -> None:
         self._emit(row.table, (row.values,))
 
-    def rows(self, table: str) -> list[Values]:
-        """Where the rows of a table wait. Who makes them that the journal's limit is reached has them settled."""
-        return self._rows.setdefault(table, [])
-
     def recording(self, table: str) -> Callable[[Values], None]:
         """What takes a row of a table."""
-        rows, journal, settle = self.rows(table), self.journal, self.settle
+        pile, journal, settle = self.piles[table], self.journal, self.settle
 
         def record(row: Values) -> None:
-            rows.append(row)
-            if len(rows) >= journal.limit:
+            pile.append(row)
+            if len(pile) >= journal.limit:
                 settle()
 
         return record
 
     def settle(self, _: object = None) -> None:
         """Give on all rows that wait, and tell of what they refer to."""
-        for table, rows in self._rows.items():
-            if rows:
-                some = rows[:]
-                rows.clear()
-                self._emit(table, some)
+        for table, pile in self.piles.items():
+            if pile:
+                some = pile[:]
+                pile.clear()
+                make = self.makers.get(table)
+                self._emit(table, some if make is None else make(some))
         if self.names is not None:
             met = self._met[:]
             self._met.clear()
@@ -260,22 +267,38 @@ class MessageRows:
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
-        self._record: Final = desk.recording(MessageRow.table)
+        self._note: Final = desk.recording(MessageRow.table)
+        desk.makers[MessageRow.table] = self._made
+
+    def _made(self, noted: list[Values]) -> list[Values]:
+        count, user = self._desk.shards or self._desk.count(), self._desk.users.let_through
+        return [
+            (
+                id_,
+                (id_ >> 22) + _DISCORD_EPOCH,
+                seen,
+                (guild >> 22) % count,
+                guild,
+                channel,
+                user(user_id),
+                edited,
+                gone,
+            )
+            for id_, seen, guild, channel, user_id, edited, gone in noted
+        ]
 
     def writing(self) -> Callback:
         """What is told that somebody has written: what happens most has its way paved."""
-        desk, journal, user = self._desk, self._desk.journal, self._desk.users.let_through
-        kept, named, rows = desk.users.kept, desk.names is not None, desk.rows(MessageRow.table)
+        desk, journal, pile = self._desk, self._desk.journal, self._desk.piles[MessageRow.table]
+        kept, named = desk.users.kept, desk.names is not None
 
         def written(message: Any) -> None:
-            message_id, guild, channel_id = message.id, message.guild, message.channel.id
+            guild, channel_id = message.guild, message.channel.id
             guild_id = guild.id if guild else 0
-            user_id = user(message.author.id) if kept else 0
             if named:
                 desk.meet(guild_id, channel_id, message.author)
-            at, shard = (message_id >> 22) + _DISCORD_EPOCH, (guild_id >> 22) % (desk.shards or desk.count())
-            rows.append((message_id, at, True, shard, guild_id, channel_id, user_id, None, None))
-            if len(rows) >= journal.limit:
+            pile.append((message.id, True, guild_id, channel_id, message.author.id if kept else 0, None, None))
+            if len(pile) >= journal.limit:
                 desk.settle()
 
         return written
@@ -297,9 +320,7 @@ class MessageRows:
             self._mark(payload, message_id, deleted=now)
 
     def _mark(self, payload: Any, message_id: int, edited: int | None = None, deleted: int | None = None) -> None:
-        guild_id, at = payload.guild_id or 0, born(message_id)
-        shard = self._desk.shard(guild_id)
-        self._record((message_id, at, False, shard, guild_id, payload.channel_id, 0, edited, deleted))
+        self._note((message_id, False, payload.guild_id or 0, payload.channel_id, 0, edited, deleted))
 
 
 class MemberRows:

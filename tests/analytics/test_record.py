@@ -69,6 +69,8 @@ async def test_one_that_is_never_answered_is_a_row_when_it_is_no_longer_followed
         await sim.slash("silent")
         await until(lambda: len(rows.view.interactions.followed()) == 2 and not rows.view.commands.runs)
         first, second = rows.view.interactions.followed()
+        assert all(isinstance(each, int) for each in first.whose[:3])
+        assert first.whose[3] is None  # nothing of a payload waits where no names are kept
         rows.view.interactions.now = lambda: (first.received + second.received) / 2 + MAX_AGE
         rows.view.interactions.settle()
         assert [row.id for row in rows.of(InteractionRow)] == [first.id]
@@ -144,7 +146,7 @@ async def test_a_messages_life_is_told_and_what_it_says_is_not() -> None:
 
 async def test_messages_are_noted_and_made_rows_many_at_once() -> None:
     async with Simulator() as sim, recording(PlainBot(), sim, "message") as rows:
-        noted = rows.recorder.desk.rows("messages")
+        noted = rows.recorder.desk.piles["messages"]
         rows.view.journal.hurry("tests", needed=False)
         sent = [int((await sim.message(guild=0))["id"]) for _ in range(3)]
         await until(lambda: len(noted) == 3)
@@ -253,14 +255,15 @@ async def test_nothing_is_told_after_the_end_and_nothing_is_left() -> None:
             assert [each for each in listening if type(each).__module__.startswith("argus_exporter.analytics")] == []
 
 
-async def test_an_odd_payload_is_counted_as_an_interaction_and_has_no_origin() -> None:
+@pytest.mark.parametrize("odd", [{}, {"user": None}, {"user": {"id": "1"}, "guild_id": "none"}, {"user": {"id": "?"}}])
+async def test_an_odd_payload_is_counted_as_an_interaction_and_has_no_origin(odd: dict[str, Any]) -> None:
     bot = PlainBot()
     slash(bot.tree, "hello", answer)
     async with Simulator() as sim, recording(bot, sim, "interaction") as rows:
         state: Any = bot._connection  # pyright: ignore[reportPrivateUsage]
         parse = state.parsers["INTERACTION_CREATE"]
-        with pytest.raises((KeyError, TypeError, AttributeError)):
-            parse({"id": "5" * 18, "type": 2, "data": {"type": 1, "name": "hello"}})
+        with pytest.raises((KeyError, TypeError, AttributeError, ValueError)):
+            parse({"id": "5" * 18, "type": 2, "data": {"type": 1, "name": "hello"}, **odd})
     row = rows.only(InteractionRow)
     assert (row.id, row.guild_id, row.channel_id, row.user_id) == (int("5" * 18), 0, 0, 0)
 
