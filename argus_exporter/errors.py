@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -239,6 +240,10 @@ class _Writer:
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
+        folder = os.path.dirname(os.path.abspath(self._target))  # noqa: PTH100, PTH120 - nothing more to import
+        with contextlib.suppress(ValueError):  # a path that is none; the first line will say so
+            if self._target != STDERR and not os.access(folder, os.W_OK):
+                self._fail(f"{folder} is not there, or may not be written to")
         while (line := self._queue.get()) is not None:
             self._write(line)
         self._close()
@@ -255,12 +260,15 @@ class _Writer:
             self._handler.handle(logging.LogRecord(__name__, logging.ERROR, "", 0, line.text(), None, None))
         except Exception as error:  # noqa: BLE001 - a full disk, a directory that is not there
             self._close()  # or what it could not write would be written with the next line
-            if not self._failing:
-                _log.warning("cannot write the error log (will go on trying): %r", error)
-            self._failing = True
+            self._fail(repr(error))
         else:
             self._failing = False
         self._count(written=not self._failing)
+
+    def _fail(self, why: str) -> None:
+        if not self._failing:
+            _log.warning("cannot write the error log (will go on trying): %s", why)
+        self._failing = True
 
 
 class _Raising(logging.Handler):

@@ -327,6 +327,7 @@ async def test_where_it_cannot_write_it_says_so_once_counts_and_goes_on_trying(
 ) -> None:
     log = tmp_path / "not" / "there"
     async with made(log) as exporter:
+        await until(lambda: "argus_exporter.errors" in [record.name for record in caplog.records])
         for number in range(3):
             exporter.capture_error(differ(number))
         await until(lambda: exporter.sample() or value(exporter.instruments, SUPPRESSED) == 3)
@@ -337,7 +338,21 @@ async def test_where_it_cannot_write_it_says_so_once_counts_and_goes_on_trying(
     assert len(lines(log)) == 1
     told = [record.getMessage() for record in caplog.records if record.name == "argus_exporter.errors"]
     assert len(told) == 1
-    assert "cannot write the error log (will go on trying): FileNotFoundError" in told[0]
+    assert (
+        told[0]
+        == f"cannot write the error log (will go on trying): {log.parent} is not there, or may not be written to"
+    )
+
+
+async def test_what_only_the_first_line_finds_out_is_told_once_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with made(tmp_path) as exporter:
+        for number in range(3):
+            exporter.capture_error(differ(number))
+        await until(lambda: exporter.sample() or value(exporter.instruments, SUPPRESSED) == 3)
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "argus_exporter.errors"]
+    assert "cannot write the error log (will go on trying): IsADirectoryError" in told
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
