@@ -67,7 +67,7 @@ async def _live(plan: Plan) -> int:
     wanted = plan.rate * SHARE
     print(f"\n{run.rate:.0f} events/s were received, at least {wanted:.0f} are wanted; {run.scrapes} scrapes")
     wrong = [*run.grown(), *run.wrong, *([f"only {run.rate:.0f} events/s"] if run.rate < wanted else [])]
-    print("\n".join(["NOT WELL:", *itertools.islice(wrong, 50)]) if wrong else "All is well.")
+    print("\n".join(["NOT WELL:", *wrong]) if wrong else "All is well.")
     return bool(wrong)
 
 

@@ -3,8 +3,10 @@
 What was sent is not what was received. A frame that was on its way when its websocket ended is lost, until it is sent
 again or for good. The simulator knows which those are: each RESUME says how far its client has read, and where it is
 refused, the simulator corrects its books by it all the same. What was written before an op 9 or a close frame has been
-read before it. So the books are exact as soon as all shards are connected, have answered a request for a heartbeat
-with the number of the last event, and no handler of the bot runs.
+read before it. (A discord.py with shards whose RESUME is not even taken identifies anew, and tells nobody how far it
+had read: so before the gateway refuses its clients, close frames send them away, and nobody is cut off.) So the books
+are exact as soon as all shards are connected, have answered a request for a heartbeat with the number of the last
+event, and no handler of the bot runs.
 
 How a use of the bot ended follows from the script, which has no luck in it, and from how the last request that it made
 was answered: each carries the interaction's token or the message's id. The one thing that cannot be known to the last

@@ -251,7 +251,7 @@ GATEWAY: Final = (
     Kind("reconnect_storm", (5, 15), (("every", (2.0, 4.0)),)),
     Kind("invalid_session", (0, 0), (_SHARD, ("resumable", (True, False)))),
     Kind("resumes_fail", (3, 8), (), "drop"),
-    Kind("gateway_refuses", (2, 6), (("status", (503, 429, 0)),), "drop"),
+    Kind("gateway_refuses", (2, 6), (("status", (503, 429, 0)),), "close"),
     Kind("guild_outage", (2, 8), (("guild", (0, 1, 2)), ("count", (1, 3)))),
     Kind("identify_budget", (2, 8), (("remaining", (500,)),), "invalid_session"),
     Kind("rate_limited_dispatch", (0, 0), (("guild", tuple(range(GUILDS))),)),
