@@ -203,7 +203,8 @@ def _text(value: object) -> str:
 
 def _or_off(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
     def parse_unless_off(value: object) -> _T | None:
-        return None if value is None or str(value).strip().lower() == OFF else parse(value)
+        is_off = value is None or (not isinstance(value, Path) and str(value).strip().lower() == OFF)
+        return None if is_off else parse(value)
 
     return parse_unless_off
 
@@ -333,7 +334,11 @@ def _file(value: object) -> str:
     _require(that=isinstance(value, str | Path))
     text = str(value).strip()
     _require(that=bool(text) and "\0" not in text)
-    return STDERR if text == "-" or text.lower() == STDERR else str(Path(text).expanduser())
+    if text == "-" or text.lower() == STDERR:
+        return STDERR
+    path = str(Path(text).expanduser())
+    _require(that=path.lower() not in {"-", OFF, STDERR})  # off// is a file whose name says something else
+    return path
 
 
 def _codings(token: str) -> tuple[str, ...]:

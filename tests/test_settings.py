@@ -63,6 +63,7 @@ ACCEPTED = [
     ("token", "pass word", Tokens.of("pass word")),
     ("file_sd_dir", " auto ", Path("auto")),
     ("file_sd_dir", "off", None),
+    ("file_sd_dir", "off//", Path("off")),
     ("file_sd_host", "[::1]", "::1"),
     ("file_sd_host", "AUTO", None),
     ("token_file", f" {TOKENS} ", Path(TOKENS)),
@@ -205,7 +206,7 @@ REFUSED = {
     "outcomes": ["Poor", "Poor=", "Poor=poor", "=ok", "a b=ok", "a..b=ok", "1a=ok", "a.=ok", "a=ok=ok", "a=ok;b=ok"],
     "exemplars": ["automatic", "1.0"],
     "stall_seconds": ["0.049", "3601", "nan", "inf", "-1", "1s", "off"],
-    "error_log": ["/a\0b", "~no-such-user-anywhere/x"],
+    "error_log": ["/a\0b", "~no-such-user-anywhere/x", "off//", "./Stderr"],
     "sentry": ["auto"],
     "sentry_caps": ["30"],
     "sentry_user_id": ["id"],
@@ -519,7 +520,13 @@ def test_an_unknown_argument_is_named() -> None:
 
 def test_settings_that_were_parsed_are_taken_again_unchanged() -> None:
     chosen = Settings(
-        port="off", disable="loop", session_limit_interval="off", state_dir="off", host="[::1]", token="a"
+        port="off",
+        disable="loop",
+        session_limit_interval="off",
+        state_dir="off",
+        host="[::1]",
+        token="a",
+        file_sd_dir="off/",
     )  # type: ignore[arg-type]
     assert dataclasses.replace(chosen) == chosen
     assert dataclasses.replace(Settings()) == Settings()
