@@ -57,8 +57,11 @@ class Label:
         if not _LABEL_NAME.match(self.name) or self.name.startswith("__") or self.name == "le":
             msg = f"label {self.name!r}: not a label name of Prometheus"
             raise ValueError(msg)
-        if not (1 <= self.bound <= MAX_SERIES) or not self.why:
-            msg = f"label {self.name!r}: needs a bound of 1 to {MAX_SERIES} and the reason for it"
+        if not 1 <= self.bound <= MAX_SERIES:
+            msg = f"label {self.name!r}: needs a bound of 1 to {MAX_SERIES}"
+            raise ValueError(msg)
+        if not self.why:
+            msg = f"label {self.name!r}: needs the reason for its bound"
             raise ValueError(msg)
         if any(len(value) > LONGEST_VALUE for value in self.values):
             msg = f"label {self.name!r}: a value has at most {LONGEST_VALUE} characters"

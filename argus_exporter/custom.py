@@ -106,7 +106,7 @@ def _label(metric: str, name: str, bound: object) -> Label:
     if name in _CONSTANT:
         _refuse(metric, f"label {name!r} is the setting ARGUS_{name.upper()}; take another name")
     if isinstance(bound, int) and not isinstance(bound, bool):
-        return Label(name, bound, "declared by the bot")
+        return _made(metric, name, bound)
     if isinstance(bound, bool | str) or not bound or not isinstance(bound, Sequence):
         _refuse(metric, f"label {name!r} needs a bound: {{{name!r}: 50}} for at most 50 values, or all of them")
     return _closed(metric, name, tuple(typing.cast("Sequence[object]", bound)))
@@ -116,7 +116,14 @@ def _closed(metric: str, name: str, values: tuple[object, ...]) -> Label:
     for value in values:
         if why := private(value) if isinstance(value, str) else "what is no text":
             _refuse(metric, f"label {name!r} lists {why}")
-    return catalogue.closed(name, typing.cast("tuple[str, ...]", values), "declared by the bot")
+    return _made(metric, name, len(values), typing.cast("tuple[str, ...]", values))
+
+
+def _made(metric: str, name: str, bound: int, values: tuple[str, ...] = ()) -> Label:
+    try:
+        return Label(name, bound, "declared by the bot", values)
+    except ValueError as error:
+        _refuse(metric, str(error))
 
 
 def _declared(kind: Callable[..., R], name: str, documentation: str, labels: object, series: int, **more: object) -> R:

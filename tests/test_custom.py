@@ -127,10 +127,10 @@ def test_the_same_declaration_is_the_same_handle_and_another_is_refused(exporter
         ("shop_total", {"item": "sword"}, "'item' needs a bound"),
         ("shop_total", {"item": ()}, "'item' needs a bound"),
         ("shop_total", {"item": {"sword"}}, "'item' needs a bound"),
-        ("shop_total", {"item": 0}, "needs a bound of 1 to 100000"),
+        ("shop_total", {"item": 0}, "metric 'shop_total': label 'item': needs a bound of 1 to 100000$"),
         ("shop_total", {"item": 100_001}, "needs a bound of 1 to 100000"),
         ("shop_total", {"item": 1000, "shop": 1000}, "could hold 1002001 series, more than 100000"),
-        ("shop_total", {"le": 5}, "not a label name"),
+        ("shop_total", {"le": 5}, "metric 'shop_total': label 'le': not a label name"),
         *(
             ("shop_total", {name: 5}, "would hold identities")
             for name in (

@@ -80,6 +80,8 @@ def _is_certificate(file: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if "PEM lib" in str(error):
+        return "there is nothing in PEM in it that fits"
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or "an encrypted key"
 
 

@@ -301,25 +301,26 @@ def swapped(paper: Paper) -> None:
     paper.key.write_bytes(trustme.CA().issue_cert("x").private_key_pem.bytes())
 
 
-WRONG: dict[str, tuple[str, Callable[[Paper], Any]]] = {
-    "no certificate": ("ARGUS_TLS_CERT", lambda paper: paper.cert.write_text("none")),
-    "no key": ("ARGUS_TLS_KEY", lambda paper: paper.key.write_text("none")),
-    "another's key": ("ARGUS_TLS_KEY", swapped),
-    "an encrypted key": ("ARGUS_TLS_KEY", encrypted),
-    "no authority": ("ARGUS_TLS_CLIENT_CA", lambda paper: paper.authority.write_text("none")),
-    "gone": ("ARGUS_TLS_CERT", lambda paper: paper.cert.unlink()),
+WRONG: dict[str, tuple[str, str, Callable[[Paper], Any]]] = {
+    "no certificate": ("ARGUS_TLS_CERT", "nothing in PEM", lambda paper: paper.cert.write_text("none")),
+    "no key": ("ARGUS_TLS_KEY", "nothing in PEM", lambda paper: paper.key.write_text("none")),
+    "another's key": ("ARGUS_TLS_KEY", "KEY_VALUES_MISMATCH", swapped),
+    "an encrypted key": ("ARGUS_TLS_KEY", "", encrypted),
+    "no authority": ("ARGUS_TLS_CLIENT_CA", "", lambda paper: paper.authority.write_text("none")),
+    "gone": ("ARGUS_TLS_CERT", "No such file", lambda paper: paper.cert.unlink()),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_files_that_do_not_load_are_refused_in_one_line_without_asking_anybody(paper: Paper, what: str) -> None:
-    name, break_it = WRONG[what]
+    name, why, break_it = WRONG[what]
     settings = Settings(**paper.settings, tls_client_ca=paper.authority, port=0, state_dir=None)
     break_it(paper)
     file = {"ARGUS_TLS_CERT": paper.cert, "ARGUS_TLS_KEY": paper.key}.get(name, paper.authority)
     with pytest.raises(SettingError) as refused:
         Exporter(settings)
     assert str(refused.value).startswith(f"{name}={str(file)!r} is not allowed: ")
+    assert why in str(refused.value)
     assert str(refused.value).isprintable()
     assert not str(refused.value).endswith(": ")
 

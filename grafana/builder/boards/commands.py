@@ -232,7 +232,8 @@ BOARD: Final = Board(
                         "missed",
                     ),
                     says="Interactions without a response within 3 s of their creation: users see 'This interaction "
-                    "failed'. The panels beside and below say which part of the 3 s was used up, and by what.",
+                    "failed'. The panels beside and below say which part of the 3 s was used up, and by what. A miss "
+                    "is counted up to 3 s after its receipt: after a peak the share can be above 100 % for a moment.",
                     steps=rising(0.005, 0.01),
                     empty=NOBODY,
                 ),
