@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import typing
 from collections import deque
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from argus_exporter.discordpy.outcomes import OK
 from argus_exporter.discordpy.runs import Run
@@ -23,12 +23,7 @@ _MESSAGES: Final = ("MESSAGE_CREATE", "MESSAGE_UPDATE")
 
 
 class PrefixCommands:
-    """Hooks ``Bot.invoke`` on the instance, and notes when messages come.
-
-    :ivar noun: under which what is caught of its accounts is counted.
-    """
-
-    noun: ClassVar[str] = "commands"
+    """Hooks ``Bot.invoke`` on the instance, and notes when messages come."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -100,11 +95,5 @@ class PrefixCommands:
         # discord.py swallows the cancellation of a command; an invoke of the user's own may have let nobody in
         completed = "cancelled" if ctx.command_failed else OK
         name = None if ctx.command is None else ctx.command.qualified_name
-        silent, journal = completed if run.completed else "rejected", self._commands.view.journal
-        journal.notes.append((self._ended, run, name, raised, silent, time.perf_counter()))
-        if raised is not None or run.error is not None or len(journal.notes) >= journal.limit:
-            journal.settle()  # an error is told of at once
-        run.subject = None
-
-    def _ended(self, note: tuple[object, Run, str | None, BaseException | None, str, float]) -> None:
-        self._commands.end(*note[1:])
+        self._commands.end(run, name, raised, completed if run.completed else "rejected", time.perf_counter())
+        self._commands.view.journal.settle()  # what was piled up of it; there may be no notes for long

@@ -89,11 +89,13 @@ async def test_one_in_a_direct_message_has_no_guild() -> None:
         assert row.channel_id == int(used.payload["channel_id"])
 
 
-async def test_commands_of_all_kinds_are_rows_with_their_outcomes() -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_commands_of_all_kinds_are_rows_with_their_outcomes(at_once: bool) -> None:
     bot = PlainBot()
     furnish_tree(bot.tree)
     furnish_prefix(bot)
     async with Simulator() as sim, recording(bot, sim, "command") as rows:
+        rows.view.journal.hurry("tests", needed=at_once)
         used = await sim.slash("group sub command", guild=1, member=1)
         await sim.slash("broken", guild=0)
         message = await sim.message("!both", guild=1, channel=1, member=2)

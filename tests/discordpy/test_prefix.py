@@ -11,6 +11,7 @@ import discord
 import pytest
 
 from argus_exporter.discordpy.prefix import STAMPS
+from argus_exporter.instruments import HistogramCell, Pile
 from examples.discord_simulator import Simulator
 from tests.clients import PlainBot, ShardedBot, until
 from tests.discordpy.command_bots import PREFIX_COMMANDS, Context, following, furnish_prefix, shape
@@ -33,25 +34,18 @@ async def test_each_prefix_command_is_told_of_once_however_it_ends(make: Any) ->
         gc.collect()
 
 
-async def test_prefix_commands_are_told_of_in_batches_but_an_error_at_once() -> None:
+async def test_a_prefix_command_is_told_of_at_once_and_nothing_of_it_waits() -> None:
     bot = PlainBot()
     furnish_prefix(bot)
-    completed: list[object] = []
-
-    @bot.event
-    async def on_command_completion(context: object) -> None:
-        completed.append(context)
-
     async with Simulator() as sim, following(bot, sim) as told:
         told.view.journal.hurry("tests", needed=False)
-        for used in range(1, 4):
-            await sim.message("!plain")
-            await until(lambda used=used: len(completed) == used and not told.view.commands.runs)  # type: ignore[misc]
-        assert told.ends == []
-        await sim.message("!number x")
-        await until(lambda: told.ends)
-        assert [end.command for end in told.ends] == ["plain", "plain", "plain", "number"]
-        assert [end.subject for end in told.ends] == [None] * 4
+        pile = Pile(HistogramCell((1.0,)))
+        told.view.journal.piles.append(pile)
+        pile.values.append(0.5)
+        await sim.message("!plain")
+        end = await told.one()
+        assert (end.command, end.subject.message.content) == ("plain", "!plain")
+        assert (pile.cell.counts, told.view.journal.piles) == ([1, 0], [])
 
 
 async def test_a_prefix_command_lasts_from_the_receipt_of_its_message() -> None:
