@@ -303,6 +303,7 @@ BOARD: Final = Board(
                     says="Classes of the exceptions that ended commands, refusals and wrong input too. A new name "
                     "since a release is its bug.",
                     width=10,
+                    apart="30s",  # at each point all that a fleet has raised is looked for in what was there before
                     empty="no command has failed",
                 ),
                 table(
